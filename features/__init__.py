@@ -1,0 +1,1 @@
+"""From readings to feature rows: mergeable rollups, windows, one job for live and backfill."""

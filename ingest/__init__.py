@@ -1,0 +1,1 @@
+"""From MQTT to the journal: pure decoders, one subscriber, a quarantine."""

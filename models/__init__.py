@@ -1,0 +1,1 @@
+"""From feature rows to a survival curve of the time to failure."""

@@ -1,0 +1,1 @@
+"""From curves to people: risk topics, alarms, schedules, exports, KPIs."""

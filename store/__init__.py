@@ -1,0 +1,1 @@
+"""One port, two adapters: readings, rollups, events and risks by asset and time."""

@@ -1,0 +1,1 @@
+"""The only wiring: commands, settings, logs."""
