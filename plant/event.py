@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from plant.asset import AssetPath
@@ -20,8 +19,6 @@ Found = Literal["failed", "degraded", "sound", "unknown"]
 PLANT_EVENT_KINDS: tuple[str, ...] = get_args(PlantEventKind)
 EVENT_KINDS: tuple[str, ...] = PLANT_EVENT_KINDS + get_args(OwnEventKind)
 FOUND: tuple[str, ...] = get_args(Found)
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Event:
     note: str = ""
     who: str = ""
     key: str = ""
-    detail: Mapping[str, Any] = field(default=_NOTHING)
+    detail: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     run_id: str = ""
 

@@ -40,7 +40,7 @@ def _main(
     ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     log_json: Annotated[bool, typer.Option(help="Logs as JSON lines.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,  # noqa: ARG001 - read by main()
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
 ) -> None:
     configure_logs(log_level, as_json=log_json)
     ctx.obj = Context(config_file=config, plant_file=plant, data_override=data)

@@ -39,7 +39,9 @@ class Context:
     @cached_property
     def plant(self) -> Plant:
         """`plant.toml`, checked."""
-        return parse_plant(_read(self.plant_file, DEFAULT_PLANT), str(self.plant_file or DEFAULT_PLANT))
+        return parse_plant(
+            _read(self.plant_file, DEFAULT_PLANT), str(self.plant_file or DEFAULT_PLANT)
+        )
 
     @property
     def data_dir(self) -> Path:
@@ -74,5 +76,9 @@ def _read(named: Path | None, default: Path) -> str:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            str(file), "", "", f"the file cannot be read ({error}).", fix="It must be a UTF-8 text file."
+            str(file),
+            "",
+            "",
+            f"the file cannot be read ({error}).",
+            fix="It must be a UTF-8 text file.",
         ) from error

@@ -35,6 +35,8 @@ def parse_settings(text: str, file: str = "vigie.toml") -> Settings:
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file, "", "", f"not valid TOML: {error}.", fix="Mend that line.") from error
+        raise ConfigError(
+            file, "", "", f"not valid TOML: {error}.", fix="Mend that line."
+        ) from error
     except ValidationError as error:
         raise config_error(file, error) from error
