@@ -24,7 +24,8 @@ def config_error(file: str, error: ValidationError) -> ConfigError:
         message = "this key is required"
     else:
         shown = repr(first["input"])
-        message = f"{message} (found {shown if len(shown) <= 60 else shown[:57] + '...'})"
+        if len(shown) <= 60:  # a whole table would only hide the message
+            message = f"{message} (found {shown})"
     others = error.error_count() - 1
     more = f" {others} more mistake{'s' if others > 1 else ''} after it." if others else ""
     fix = fixes.get(first["type"], "Change the value.") + more
