@@ -32,7 +32,9 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("asset", "kind", "origin", "readings", "last reading", "signals", title="Machines")
+    table = Table(
+        "asset", "kind", "origin", "readings", "last reading", "signals", title="Machines"
+    )
     for row in rows:
         table.add_row(
             row["asset"],
@@ -42,7 +44,9 @@ def command(
             row["last"] or "never",
             ", ".join(row["signals"]),
         )
-    Console().print(table if rows else "No machine yet: publish a reading, or add [[assets]] to plant.toml.")
+    Console().print(
+        table if rows else "No machine yet: publish a reading, or add [[assets]] to plant.toml."
+    )
 
 
 def list_assets(context: Context) -> list[dict[str, Any]]:
@@ -60,7 +64,9 @@ def list_assets(context: Context) -> list[dict[str, Any]]:
             {
                 "asset": path,
                 "kind": context.plant.kind_of(AssetPath.parse(path)),
-                "origin": ("configured" if item is None else "both") if path in configured else "seen",
+                "origin": ("configured" if item is None else "both")
+                if path in configured
+                else "seen",
                 "readings": item.readings if item else 0,
                 "first": to_iso(item.first_ms) if item else None,
                 "last": to_iso(item.last_ms) if item else None,
