@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -62,7 +63,7 @@ class Server:
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path | None, port: int | None) -> None:
+    def __init__(self, directory: Path | None = None, port: int | None = None) -> None:
         self._owned = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="vigie-server-"))
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -197,6 +198,13 @@ class Mosquitto(Server):
         file = self.directory / "mosquitto.conf"
         file.write_text("\n".join(lines) + "\n")
         return [self._program, "-c", str(file)]
+
+
+class EmbeddedBroker(Server):
+    """The demo's broker where Mosquitto is not installed: see `vigie.embedded_broker`."""
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "vigie.embedded_broker", str(self.port)]
 
 
 class Influxd(Server):
