@@ -1,0 +1,196 @@
+"""What happened after each feature row: one pure function from the event log to labels.
+
+| what the log says                        | label of the rows before it                                  |
+|------------------------------------------|--------------------------------------------------------------|
+| failure                                  | observed at the failure, with its mode                       |
+| maintenance, found failed                | observed at the repair (unless a logged failure explains it) |
+| maintenance, found degraded              | failure-equivalent, `degraded_residual_h` after the repair   |
+| maintenance, found sound                 | right-censored at the repair                                 |
+| maintenance, found unknown               | right-censored at the repair, marked `unsure`                |
+| inspection, found failed                 | observed at the inspection                                   |
+| inspection with any other finding        | nothing: the machine goes on as it was                       |
+| nothing more (decommissioned, or today)  | right-censored at the last row                               |
+| a gap in telemetry                       | nothing: the log speaks through the gap                      |
+
+Any maintenance ends what rows before it can know, whichever modes it renewed: what would have
+happened without it was never seen. With overlapping modes the first to end the life is the label.
+Rows while the machine is down (from a failure to the end of its repair) have no label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.settings import ModelSettings
+from plant.event import Event
+from plant.times import HOUR_MS
+
+EndReason = Literal["failed", "degraded", "sound", "unknown", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of a machine between two renewals, epoch ms.
+
+    Rows in [start_ms, stop_ms) belong to it. `event_ms` is when it ended or would have failed
+    (found degraded), `mode` what failed, empty where not recorded.
+    """
+
+    asset: str
+    start_ms: int
+    stop_ms: int
+    event_ms: int
+    reason: EndReason
+    mode: str
+
+    @property
+    def observed(self) -> bool:
+        """Tell whether the life ended by a failure or its equivalent."""
+        return self.reason in {"failed", "degraded"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """One label per feature row, in the table's order.
+
+    ttf_h: float64[n] hours to the end of the life or of the observation; observed: bool[n] ended by
+    a failure (or its equivalent); mode: str[n] its mode; valid: bool[n] may train; unsure: bool[n]
+    ended by a repair whose finding is not known; life: int64[n] index into `lives` (-1: none).
+    """
+
+    ttf_h: NDArray[np.float64]
+    observed: NDArray[np.bool_]
+    mode: NDArray[np.str_]
+    valid: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+    life: NDArray[np.int64]
+    lives: tuple[Life, ...]
+
+    def failures(self) -> int:
+        """Return the number of lives that have rows and ended by a failure or its equivalent."""
+        return sum(self.lives[i].observed for i in self._with_rows())
+
+    def failures_by_mode(self) -> dict[str, int]:
+        """Return the failures of every mode; an unrecorded mode is counted under the empty name."""
+        counts: dict[str, int] = {}
+        for i in self._with_rows():
+            if self.lives[i].observed:
+                counts[self.lives[i].mode] = counts.get(self.lives[i].mode, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def reasons(self) -> dict[str, int]:
+        """Return how many lives with rows ended for each reason."""
+        counts: dict[str, int] = {}
+        for i in self._with_rows():
+            counts[self.lives[i].reason] = counts.get(self.lives[i].reason, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def _with_rows(self) -> list[int]:
+        return [int(i) for i in np.unique(self.life[self.valid]) if i >= 0]
+
+
+def lives_of(
+    asset: str,
+    events: Sequence[Event],
+    first_ms: int,
+    last_ms: int,
+    settings: ModelSettings,
+) -> list[Life]:
+    """Cut one machine's log into lives. `first_ms`, `last_ms`: its first and last feature row.
+
+    Between two lives the machine was down. `events` are of this machine, in any order.
+    """
+    lives: list[Life] = []
+    start = first_ms
+    mending: tuple[int, str] | None = None  # the failure whose repair is still to come
+    for event in sorted(events, key=lambda e: (e.ts_ms, e.kind != "failure")):
+        ends_ms = event.ts_ms + round((event.duration_h or 0.0) * HOUR_MS)
+        mode = event.mode or (event.scope[0] if len(event.scope) == 1 else "")
+        if event.kind == "start" and mending is not None:
+            start = max(start, event.ts_ms)
+            continue
+        if event.kind == "maintenance" and mending is not None:
+            failed_ms, failed_mode = mending
+            within = event.ts_ms - failed_ms <= settings.repair_within_h * HOUR_MS
+            covers = not failed_mode or not event.scope or failed_mode in event.scope
+            mending = None
+            if within and covers:
+                start = max(start, ends_ms)
+                continue
+        reason = _reason(event)
+        if reason is None:
+            continue
+        if event.ts_ms < start:  # while down, or before the first row: nothing lived
+            start = max(start, ends_ms)
+            continue
+        residual_h = settings.degraded_residual_h if reason == "degraded" else 0.0
+        event_ms = event.ts_ms + round(residual_h * HOUR_MS)
+        lives.append(Life(asset, start, event.ts_ms, event_ms, reason, mode))
+        start = max(ends_ms, event.ts_ms + 1)
+        mending = (event.ts_ms, mode) if event.kind in {"failure", "inspection"} else None
+    if last_ms >= start:
+        lives.append(Life(asset, start, last_ms + 1, last_ms, "open", ""))
+    return lives
+
+
+def _reason(event: Event) -> EndReason | None:
+    """Say how an event ends a life; None when it does not."""
+    if event.kind == "failure" or (event.kind == "inspection" and event.found == "failed"):
+        return "failed"
+    if event.kind == "maintenance":
+        reasons: dict[str, EndReason] = {
+            "failed": "failed",
+            "degraded": "degraded",
+            "sound": "sound",
+        }
+        return reasons.get(event.found, "unknown")
+    return None
+
+
+def label_rows(
+    assets: NDArray[np.str_],
+    ts_ms: NDArray[np.int64],
+    events: Iterable[Event],
+    settings: ModelSettings,
+    as_of_ms: int | None = None,
+) -> Labels:
+    """Label feature rows from the log.
+
+    assets: str[n] and ts_ms: int64[n] of the rows, any order. With `as_of_ms` nothing after that
+    moment is used, as if it were today: later rows are not valid, later events unknown.
+    """
+    n = len(ts_ms)
+    ttf = np.full(n, np.nan)
+    observed = np.zeros(n, dtype=bool)
+    unsure = np.zeros(n, dtype=bool)
+    life_of = np.full(n, -1, dtype=np.int64)
+    lives: list[Life] = []
+    log: dict[str, list[Event]] = {}
+    for event in events:
+        if as_of_ms is None or event.ts_ms < as_of_ms:
+            log.setdefault(str(event.asset), []).append(event)
+    known = np.ones(n, dtype=bool) if as_of_ms is None else ts_ms < as_of_ms
+    order = np.flatnonzero(known)[np.argsort(assets[known], kind="stable")]
+    starts = (
+        np.flatnonzero(np.r_[True, assets[order][1:] != assets[order][:-1]]) if len(order) else []
+    )
+    for rows in np.split(order, starts[1:]) if len(order) else []:
+        asset, t = assets[rows[0]], ts_ms[rows]
+        for life in lives_of(
+            str(asset), log.get(str(asset), []), int(t.min()), int(t.max()), settings
+        ):
+            mine = rows[(t >= life.start_ms) & (t < life.stop_ms)]
+            life_of[mine] = len(lives)
+            ttf[mine] = (life.event_ms - ts_ms[mine]) / HOUR_MS
+            observed[mine] = life.observed
+            unsure[mine] = life.reason == "unknown"
+            lives.append(life)
+    modes = np.array([life.mode for life in lives] or [""])
+    mode = np.where(observed, modes[life_of], "")
+    valid = (life_of >= 0) & (np.nan_to_num(ttf, nan=-1.0) > 0)
+    return Labels(ttf, observed, mode, valid, unsure, life_of, tuple(lives))
