@@ -91,6 +91,8 @@ class ModeSpec(_Strict):
     unplanned_cost: float = Field(default=10_000.0, ge=0)
     crew_size: int = Field(default=1, ge=1)
     parts: dict[str, int] = Field(default_factory=dict)
+    #: Where the mode shows: a repair of it renews these signals' baselines. Empty: all signals.
+    signals: tuple[SignalName, ...] = ()
 
     @property
     def corrective_duration_h(self) -> float:
