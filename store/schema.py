@@ -42,6 +42,11 @@ TABLES = (
     "create table if not exists event(id integer primary key, asset int, ts int, kind text,"
     " mode text, key text, received int, run int, body text, crc int)",
     "create unique index if not exists event_key on event(asset, ts, kind, mode, key)",
+    "create index if not exists event_time on event(ts)",
+    # How many rows were replaced or pruned: tells a reader when its counts must be taken anew.
+    "insert or ignore into meta values('removed', 0)",
+    "create trigger if not exists reading_removed after delete on reading"
+    " begin update meta set value = value + 1 where key = 'removed'; end",
     # What could not be read, byte for byte; `origin` tells MQTT from a store that refused a point.
     "create table if not exists quarantine(id integer primary key autoincrement, received int,"
     " origin text, topic blob, payload blob, size int, reason text, message text)",
