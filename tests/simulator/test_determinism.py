@@ -1,0 +1,112 @@
+"""Same seed, same readings to the last bit: one process or four, at once or in pieces, frames or MQTT."""
+
+from __future__ import annotations
+
+import json
+import threading
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from plant.asset import AssetPath
+from plant.clock import ManualClock
+from plant.config import parse_plant
+from plant.times import DAY_MS, HOUR_MS
+from simulator.machines import KINDS
+from simulator.mqtt import Broker
+from simulator.plant import PlantSimulation, simulate
+from simulator.player import Player
+from simulator.presets import demo_plant_toml, machine_plant_toml
+
+
+def digest(frames: dict[AssetPath, Any]) -> str:
+    """Hash times and values of all frames."""
+    h = sha256()
+    for asset in sorted(frames):
+        frame = frames[asset]
+        h.update(str(asset).encode())
+        h.update(np.ascontiguousarray(frame.ts_ms).tobytes())
+        h.update(np.ascontiguousarray(frame.values).tobytes())
+    return h.hexdigest()
+
+
+def test_one_process_or_four_today_or_tomorrow() -> None:
+    one = simulate("demo", seed=3, days=6, interval_s=300)
+    four = simulate("demo", seed=3, days=6, interval_s=300, processes=4)
+    other = simulate("demo", seed=4, days=6, interval_s=300)
+    assert digest(one.frames) == digest(four.frames)
+    assert one.events == four.events
+    assert digest(one.frames) != digest(other.frames)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.by_name))
+def test_in_pieces_or_at_once(kind: str) -> None:
+    plant = parse_plant(machine_plant_toml(kind, 2))
+    whole = simulate(plant, seed=5, days=25, interval_s=120)
+    live = PlantSimulation(plant, seed=5, settings=whole.live.settings)
+    for asset, frame in whole.frames.items():
+        assert np.isfinite(frame.values).all()
+        at = whole.start_ms
+        pieces = []
+        step = 7 * HOUR_MS + 1_234
+        while at < whole.stop_ms:
+            stop = min(at + step, whole.stop_ms)
+            live.advance(stop)
+            pieces.append(live.sampler.frame(asset, at, stop).values)
+            at = stop
+        assert np.array_equal(np.concatenate(pieces), frame.values)
+    assert live.book.events == whole.events
+
+
+def test_frames_or_mqtt(mosquitto: Any) -> None:
+    plant = parse_plant(
+        demo_plant_toml(2).replace('name = "demo"', 'name = "demo"\nroot = "simtest"')
+    )
+    whole = simulate(plant, seed=7, days=12, interval_s=600)
+    got: dict[str, list[tuple[int, list[float]]]] = {}
+    events: list[dict[str, Any]] = []
+    subscribed, done = threading.Event(), threading.Event()
+    expected = sum(len(f.ts_ms) for f in whole.frames.values())
+
+    def on_message(client: Any, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        body = json.loads(message.payload)
+        assert body["simulated"] is True
+        assert body["run_id"] == whole.run_id
+        if message.topic.endswith("/event"):
+            events.append(body)
+        else:
+            row = [body["values"][name] for name in whole.live.sampler.units[first].machine.signals]
+            got.setdefault(message.topic, []).append((body["ts"], row))
+        if sum(map(len, got.values())) == expected and len(events) == len(whole.events):
+            done.set()
+
+    first = next(iter(whole.frames))
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.on_message = on_message
+    client.on_connect = lambda c, *_: c.subscribe("simtest/#", qos=1)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+    assert subscribed.wait(10)
+    clock = ManualClock(whole.start_ms)
+    live = PlantSimulation(plant, seed=7, settings=whole.live.settings)
+    player = Player(
+        live, Broker(port=mosquitto.port), clients=2, clock=clock,
+        behind=lambda: player.stats.readings - sum(map(len, got.values())), max_behind=300,
+    )  # fmt: skip
+    stats = player.run(whole.stop_ms)
+    assert done.wait(20)
+    client.disconnect()
+    client.loop_stop()
+    assert stats.readings == expected
+    assert clock.now_ms() > whole.stop_ms - 2 * 600_000
+    for asset, frame in whole.frames.items():
+        rows = got[f"simtest/{asset}/telemetry"]
+        assert [ts for ts, _ in rows] == frame.ts_ms.tolist()
+        assert np.array_equal(np.array([row for _, row in rows]), frame.values)
+    assert sorted(e["ts"] for e in events) == sorted(e.ts_ms for e in whole.events)
+    assert whole.stop_ms - whole.start_ms == 12 * DAY_MS
