@@ -36,31 +36,36 @@ class PersonPeriods:
     weight: FloatArray
 
 
-def expand(ttf_h: FloatArray, p_event: FloatArray, edges_h: FloatArray) -> PersonPeriods:
+def expand(
+    ttf_h: FloatArray,
+    event: NDArray[np.bool_],
+    edges_h: FloatArray,
+    weight: FloatArray | None = None,
+) -> PersonPeriods:
     """Expand landmarks over the bins.
 
-    ttf_h: float64[n] hours to the end of the life or of the observation (> 0). p_event: float64[n]
-    probability that this end was the failure: 1 observed, 0 right-censored, between when unsure.
-    A censored end gives its bin with the share of it that was survived, so no time is wasted; an
-    unsure one gives both outcomes, weighted.
+    ttf_h: float64[n] hours to the end of the life or of the observation (> 0); event: bool[n] this
+    end was the failure; weight: float64[n] of each landmark (1 without). A censored end gives its bin
+    with the share of it that was survived, so no observed time is wasted.
     """
     bins = len(edges_h) - 1
+    weight = np.ones(len(ttf_h)) if weight is None else weight
     ends_at = np.searchsorted(edges_h[1:], ttf_h, side="left")  # bin with lower < ttf <= upper
     survived = np.minimum(ends_at, bins)
     row = np.repeat(np.arange(len(ttf_h)), survived)
     first = np.repeat(np.cumsum(survived) - survived, survived)
-    periods = [(row, np.arange(len(row)) - first, np.zeros(len(row)), np.ones(len(row)))]
 
     inside = np.flatnonzero(ends_at < bins)
     last = ends_at[inside]
     share = (ttf_h[inside] - edges_h[last]) / (edges_h[last + 1] - edges_h[last])
-    p = p_event[inside]
-    failed, cut = p > 0, (1 - p) * share > 0
-    periods.append((inside[failed], last[failed], np.ones(int(failed.sum())), p[failed]))
-    periods.append((inside[cut], last[cut], np.zeros(int(cut.sum())), ((1 - p) * share)[cut]))
-    row, bin_, y, weight = (np.concatenate(column) for column in zip(*periods, strict=True))
-    order = np.lexsort((y, bin_, row))
-    return PersonPeriods(row[order], bin_[order], y[order], weight[order])
+    share = np.where(event[inside], 1.0, share)
+    inside, last, share = inside[share > 0], last[share > 0], share[share > 0]
+    all_rows = np.concatenate([row, inside])
+    bin_ = np.concatenate([np.arange(len(row)) - first, last])
+    y = np.concatenate([np.zeros(len(row)), event[inside].astype(np.float64)])
+    w = np.concatenate([np.ones(len(row)), share]) * weight[all_rows]
+    order = np.lexsort((bin_, all_rows))
+    return PersonPeriods(all_rows[order], bin_[order], y[order], w[order])
 
 
 def bin_offsets(periods: PersonPeriods, bins: int) -> FloatArray:
@@ -72,4 +77,4 @@ def bin_offsets(periods: PersonPeriods, bins: int) -> FloatArray:
     at_risk = np.bincount(periods.bin, weights=periods.weight, minlength=bins)
     events = np.bincount(periods.bin, weights=periods.weight * periods.y, minlength=bins)
     hazard = (events + 0.5) / (at_risk + 1.0)
-    return np.log(hazard / (1 - hazard))
+    return np.asarray(np.log(hazard / (1 - hazard)), dtype=np.float64)

@@ -80,14 +80,14 @@ class WindowLevels:
 
 
 def fit_window_levels(
-    curves: SurvivalCurves, ttf_h: FloatArray, p_event: FloatArray, coverage: float
+    curves: SurvivalCurves, ttf_h: FloatArray, observed: NDArray[np.bool_], coverage: float
 ) -> WindowLevels:
     """Find the levels on out-of-fold curves. A thin band takes the levels of all bands together."""
     horizon = curves.horizon_h
     seen = np.minimum(ttf_h, horizon)
     rows = np.arange(len(curves))
     u = 1.0 - _survival_at(curves, rows, seen)
-    event = (p_event >= 0.5) & (ttf_h <= horizon)
+    event = observed & (ttf_h <= horizon)
     bands = tuple(float(share * horizon) for share in BANDS[:-1])
     median = curves.quantile_h(0.5)
     tail = (1.0 - coverage) / 2
@@ -108,7 +108,10 @@ def _survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatAr
     log_s = np.log(np.maximum(curves.survival, 1e-12))
     left = np.clip(np.searchsorted(edges, hours, side="right") - 1, 0, len(edges) - 2)
     share = (hours - edges[left]) / (edges[left + 1] - edges[left])
-    return np.exp(log_s[rows, left] + share * (log_s[rows, left + 1] - log_s[rows, left]))
+    return np.asarray(
+        np.exp(log_s[rows, left] + share * (log_s[rows, left + 1] - log_s[rows, left])),
+        dtype=np.float64,
+    )
 
 
 def _levels(u: FloatArray, event: NDArray[np.bool_], tail: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ the order of children (a child is always newer than its parent, so no walk can r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -72,17 +72,19 @@ class Forest:
         )
         return out.transpose(0, 2, 1)
 
+    def first(self, rounds: int) -> Forest:
+        """Return the forest as it was after so many rounds of training."""
+        trees = rounds * self.classes
+        return replace(self, root=self.root[:trees], first_leaf=self.first_leaf[:trees])
+
     def predict(self, X: FloatArray) -> FloatArray:
         """Return raw scores float64[n] of a single-output booster without a bin among its inputs."""
-        shell = Forest(
-            self.root, self.first_leaf, self.feature, self.flags, self.left, self.right,
-            self.threshold, self.leaf, self.features + 1, self.classes,
-        )  # fmt: skip
+        shell = replace(self, features=self.features + 1)
         return np.asarray(shell.predict_bins(X, 1)[:, 0, 0], dtype=np.float64)
 
 
 @njit(cache=True, nogil=True)
-def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, bin_feature, out):  # type: ignore[no-untyped-def] # compiled
+def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, bin_feature, out):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - compiled by numba: one loop, no calls
     n, classes, bins = out.shape
     nodes = np.empty(256, np.int32)
     lows = np.empty(256, np.int32)

@@ -1,4 +1,4 @@
-"""The discrete-time hazard: LightGBM asked, for every horizon bin, "does it fail here, having come so far?"
+"""The discrete-time hazard: for every horizon bin, the odds to fail there, having come so far.
 
 One booster sees the feature row and the bin's number; Kaplan–Meier gives the starting point of each
 bin (`init_score`), so the trees only learn what makes a machine different. The ensemble's members
@@ -7,7 +7,6 @@ differ in seed and landmarks and are averaged in log-odds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import lightgbm as lgb
@@ -91,7 +90,7 @@ def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, objec
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,
-        "num_threads": settings.threads,
+        "num_threads": 1,
         "verbosity": -1,
     }
 
@@ -106,8 +105,22 @@ def design(X: FloatArray, periods: PersonPeriods) -> Float32Array:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """Examples for training: X float64[n, F], ttf_h float64[n], event bool[n], weight float64[n]."""
+
+    X: FloatArray
+    ttf_h: FloatArray
+    event: NDArray[np.bool_]
+    weight: FloatArray
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Landmarks:
+        """Return some of the examples."""
+        return Landmarks(self.X[rows], self.ttf_h[rows], self.event[rows], self.weight[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """One trained member: model text, offsets float64[K], held-out loss per round (empty without)."""
+    """One trained member: model text, offsets float64[K], held-out loss before and after each round."""
 
     text: str
     offsets: FloatArray
@@ -115,35 +128,43 @@ class Fit:
 
 
 def fit_member(
-    X: FloatArray,
-    ttf_h: FloatArray,
-    p_event: FloatArray,
+    landmarks: Landmarks,
     edges_h: FloatArray,
     settings: ModelSettings,
     seed: int,
     rounds: int,
-    held_out: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+    held_out: Landmarks | None = None,
 ) -> Fit:
-    """Train one booster on landmarks X float64[n, F]; `held_out` (X, ttf, p_event) is only watched."""
-    periods = expand(ttf_h, p_event, edges_h)
-    offsets = bin_offsets(periods, len(edges_h) - 1)
-    params = parameters(settings, seed, len(X))
-    data = _dataset(X, periods, offsets, params, None)
+    """Train one booster; `held_out` is only watched."""
+    bins = len(edges_h) - 1
+    periods = expand(landmarks.ttf_h, landmarks.event, edges_h, landmarks.weight)
+    offsets = bin_offsets(periods, bins)
+    params = parameters(settings, seed, len(landmarks.X))
+    data = _dataset(landmarks.X, periods, offsets, params, None)
     record: dict[str, dict[str, list[float]]] = {}
-    watched: Sequence[lgb.Dataset] = []
+    watched: list[lgb.Dataset] = []
+    losses: list[float] = []
     if held_out is not None:
-        later = expand(held_out[1], held_out[2], edges_h)
-        watched = [_dataset(held_out[0], later, offsets, params, data)]
+        later = expand(held_out.ttf_h, held_out.event, edges_h, held_out.weight)
+        watched = [_dataset(held_out.X, later, offsets, params, data)]
+        losses = [crowd_loss(offsets, later)]
     booster = lgb.train(
         params,
         data,
         rounds,
-        valid_sets=list(watched),
+        valid_sets=watched,
         valid_names=["held_out"] * len(watched),
         callbacks=[lgb.record_evaluation(record)],
     )
-    losses = record.get("held_out", {}).get("binary_logloss", [])
+    losses += record.get("held_out", {}).get("binary_logloss", [])
     return Fit(booster.model_to_string(importance_type="gain"), offsets, tuple(losses))
+
+
+def crowd_loss(offsets: FloatArray, periods: PersonPeriods) -> float:
+    """Return the loss of knowing only the crowd's hazard per bin: what any model must beat."""
+    z = offsets[periods.bin]
+    loss = np.logaddexp(0.0, z) - periods.y * z
+    return float(np.average(loss, weights=periods.weight)) if len(z) else float("nan")
 
 
 def _dataset(
@@ -166,11 +187,3 @@ def _dataset(
         reference=reference,
         free_raw_data=True,
     )
-
-
-def shorten(text: str, rounds: int, per_round: int = 1) -> str:
-    """Keep only the first `rounds` of a model text, as if training had stopped there."""
-    booster = lgb.Booster(model_str=text)
-    if booster.num_trees() <= rounds * per_round:
-        return text
-    return booster.model_to_string(num_iteration=rounds, importance_type="gain")

@@ -6,7 +6,7 @@
 | maintenance, found failed                | observed at the repair (unless a logged failure explains it) |
 | maintenance, found degraded              | failure-equivalent, `degraded_residual_h` after the repair   |
 | maintenance, found sound                 | right-censored at the repair                                 |
-| maintenance, found unknown               | right-censored at the repair, marked `unsure`                |
+| maintenance, found unknown               | right-censored at the repair, unless training can infer it   |
 | inspection, found failed                 | observed at the inspection                                   |
 | inspection with any other finding        | nothing: the machine goes on as it was                       |
 | nothing more (decommissioned, or today)  | right-censored at the last row                               |
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from models.settings import ModelSettings
@@ -58,16 +59,17 @@ class Life:
 class Labels:
     """One label per feature row, in the table's order.
 
-    ttf_h: float64[n] hours to the end of the life or of the observation; observed: bool[n] ended by
-    a failure (or its equivalent); mode: str[n] its mode; valid: bool[n] may train; unsure: bool[n]
-    ended by a repair whose finding is not known; life: int64[n] index into `lives` (-1: none).
+    ttf_h: float64[n] hours to the failure (or its equivalent), else to the end of the observation;
+    seen_h: float64[n] hours that were really watched (shorter than ttf_h when found degraded);
+    observed: bool[n] ended by a failure or its equivalent; mode: str[n] its mode; valid: bool[n] may
+    train; life: int64[n] index into `lives` (-1: none).
     """
 
     ttf_h: NDArray[np.float64]
+    seen_h: NDArray[np.float64]
     observed: NDArray[np.bool_]
     mode: NDArray[np.str_]
     valid: NDArray[np.bool_]
-    unsure: NDArray[np.bool_]
     life: NDArray[np.int64]
     lives: tuple[Life, ...]
 
@@ -153,7 +155,7 @@ def _reason(event: Event) -> EndReason | None:
 
 
 def label_rows(
-    assets: NDArray[np.str_],
+    assets: NDArray[np.object_],
     ts_ms: NDArray[np.int64],
     events: Iterable[Event],
     settings: ModelSettings,
@@ -161,13 +163,13 @@ def label_rows(
 ) -> Labels:
     """Label feature rows from the log.
 
-    assets: str[n] and ts_ms: int64[n] of the rows, any order. With `as_of_ms` nothing after that
+    assets: object[n] and ts_ms: int64[n] of the rows, any order. With `as_of_ms` nothing after that
     moment is used, as if it were today: later rows are not valid, later events unknown.
     """
     n = len(ts_ms)
     ttf = np.full(n, np.nan)
     observed = np.zeros(n, dtype=bool)
-    unsure = np.zeros(n, dtype=bool)
+    seen = np.full(n, np.nan)
     life_of = np.full(n, -1, dtype=np.int64)
     lives: list[Life] = []
     log: dict[str, list[Event]] = {}
@@ -175,12 +177,12 @@ def label_rows(
         if as_of_ms is None or event.ts_ms < as_of_ms:
             log.setdefault(str(event.asset), []).append(event)
     known = np.ones(n, dtype=bool) if as_of_ms is None else ts_ms < as_of_ms
-    order = np.flatnonzero(known)[np.argsort(assets[known], kind="stable")]
-    starts = (
-        np.flatnonzero(np.r_[True, assets[order][1:] != assets[order][:-1]]) if len(order) else []
-    )
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        asset, t = assets[rows[0]], ts_ms[rows]
+    code, names = pd.factorize(assets[known], sort=True)
+    code, names = pd.factorize(assets[known], sort=True)
+    order = np.flatnonzero(known)[np.argsort(code, kind="stable")]
+    rows_of = np.split(order, np.cumsum(np.bincount(code))[:-1]) if len(order) else []
+    for asset, rows in zip(names, rows_of, strict=True):
+        t = ts_ms[rows]
         for life in lives_of(
             str(asset), log.get(str(asset), []), int(t.min()), int(t.max()), settings
         ):
@@ -188,9 +190,9 @@ def label_rows(
             life_of[mine] = len(lives)
             ttf[mine] = (life.event_ms - ts_ms[mine]) / HOUR_MS
             observed[mine] = life.observed
-            unsure[mine] = life.reason == "unknown"
+            seen[mine] = (min(life.stop_ms, life.event_ms) - ts_ms[mine]) / HOUR_MS
             lives.append(life)
     modes = np.array([life.mode for life in lives] or [""])
     mode = np.where(observed, modes[life_of], "")
     valid = (life_of >= 0) & (np.nan_to_num(ttf, nan=-1.0) > 0)
-    return Labels(ttf, observed, mode, valid, unsure, life_of, tuple(lives))
+    return Labels(ttf, seen, observed, mode, valid, life_of, tuple(lives))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import parameters, shorten
+from models.hazard import parameters
 from models.settings import ModelSettings
 
 #: The code under which modes with too few failures are kept together.
@@ -66,7 +66,7 @@ def fit_modes(
     Every life weighs the same, however many rows it has.
     """
     use = np.flatnonzero((mode != "") & (ttf_h <= edges_h[-1]) & (ttf_h > 0))
-    lives, first = np.unique(life[use], return_index=True)
+    _, first = np.unique(life[use], return_index=True)
     counts = Counter(str(m) for m in mode[use][first])
     if not counts:
         return None
@@ -93,9 +93,7 @@ def fit_modes(
         design,
         y,
         weight=size.mean() / size[which],
-        params={"max_bin": settings.max_bin, "verbosity": -1, "num_threads": settings.threads},
+        params={"max_bin": settings.max_bin, "verbosity": -1, "num_threads": 1},
     )
     booster = lgb.train(params, data, 60)
-    return ModeModel(
-        codes, tuple(shares), pooled, shorten(booster.model_to_string(), 60, len(codes))
-    )
+    return ModeModel(codes, tuple(shares), pooled, booster.model_to_string(importance_type="gain"))

@@ -17,7 +17,7 @@ class ModelSettings(BaseModel):
         default=2,
         ge=1,
         le=64,
-        description="Threads of LightGBM; part of what makes a model repeatable.",
+        description="Models fitted at a time, each on one core; changes no result.",
     )
 
     # ---- what a label is
@@ -36,10 +36,17 @@ class ModelSettings(BaseModel):
         description="Rows younger than this since renewal neither train nor are scored.",
     )
 
+    code_error: float = Field(
+        default=0.05,
+        ge=0,
+        lt=0.5,
+        description="Share of as-found codes that are wrong: a code the machine's looks contradict is doubted.",
+    )
+
     # ---- the hazard model
     horizon_h: float | None = Field(
         default=None,
-        gt=0,
+        ge=168,
         description="How far the curve reaches; none: the median life, at least 200 h and at most 60 days.",
     )
     bins: int = Field(default=18, ge=4, le=64, description="Horizon bins, finer near the present.")
@@ -60,7 +67,7 @@ class ModelSettings(BaseModel):
         default=4, ge=1, description="Use at most every n-th row of a machine."
     )
     members: int = Field(
-        default=2, ge=1, le=16, description="Models in the ensemble, each from its own seed."
+        default=2, ge=1, le=16, description="Models in the ensemble, each of its own seed."
     )
     folds: int = Field(
         default=4, ge=2, le=20, description="Folds by machine for honest predictions."

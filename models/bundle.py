@@ -1,0 +1,308 @@
+"""A model on disk: a folder of LightGBM text models and one JSON manifest. Never pickle.
+
+Nothing in a bundle is executed. Every file's SHA-256 is in the manifest and the manifest's own digest
+is beside it; the trees are read by a parser that checks every index; numbers are checked for shape.
+What does not fit is refused with a ModelError that says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Catalogue
+from features.table import catalogue_from_dict, catalogue_to_dict
+from models.calibrate import WindowLevels
+from models.deviation import DeviationModel, deviation_from_dict, deviation_to_dict
+from models.hazard import HazardModel
+from models.heads import Heads
+from models.lifetime import Lifetime
+from models.modes import ModeModel
+from plant.errors import DataError, ModelError
+
+FloatArray = NDArray[np.float64]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DIGEST = "manifest.sha256"
+_MAX_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """Everything needed to score one kind of machine, and where it came from.
+
+    `hazard` is None below `min_failures`: then only deviation and age statistics can speak, and
+    `why_no_window` says so. `lineage` (JSON-able): data range, rows, event counts, folds, metrics,
+    calibration, settings, seed, code version. `regime`: the features' fitted object, as its JSON.
+    `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
+    """
+
+    kind: str
+    model_id: str
+    trained_ms: int
+    catalogue: Catalogue
+    reference: FloatArray
+    hazard: HazardModel | None
+    windows: WindowLevels | None
+    heads: Heads | None
+    modes: ModeModel | None
+    deviation: DeviationModel
+    lifetime: Lifetime
+    lineage: Mapping[str, Any]
+    regime: str = ""
+    why_no_window: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The feature catalogue's fingerprint: rows of another one are refused."""
+        return self.catalogue.fingerprint
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return self.catalogue.names
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Out-of-fold figures of this model."""
+        return dict(self.lineage.get("metrics", {}))
+
+
+def save(bundle: Bundle, directory: Path) -> None:
+    """Write the bundle so that a reader sees all of it or nothing: a folder beside it, then a rename.
+
+    Raises ModelError when something is there already: a model never changes.
+    """
+    if directory.exists():
+        raise ModelError(f"a model is already at {directory}.", fix="Choose another folder.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
+    try:
+        for name, content in to_files(bundle).items():
+            with (work / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        work.chmod(0o755)
+        work.rename(directory)
+    except OSError as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise ModelError(
+            f"the model cannot be written to {directory} ({error}).",
+            fix="Check space and permissions.",
+        ) from error
+
+
+def to_files(bundle: Bundle) -> dict[str, bytes]:
+    """Return the bundle's files, name to content: the same model gives the same bytes."""
+    files: dict[str, bytes] = {}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": bundle.kind,
+        "model_id": bundle.model_id,
+        "trained_ms": bundle.trained_ms,
+        "fingerprint": bundle.fingerprint,
+        "catalogue": catalogue_to_dict(bundle.catalogue),
+        "reference": [None if np.isnan(v) else v for v in bundle.reference.tolist()],
+        "why_no_window": bundle.why_no_window,
+        "deviation": deviation_to_dict(bundle.deviation),
+        "lifetime": bundle.lifetime.to_dict(),
+        "lineage": dict(bundle.lineage),
+        "hazard": None,
+        "windows": None,
+        "heads": None,
+        "modes": None,
+    }
+    if bundle.hazard is not None:
+        h = bundle.hazard
+        for i, text in enumerate(h.texts):
+            files[f"hazard-{i}.txt"] = text.encode()
+        manifest["hazard"] = {
+            "members": len(h.texts),
+            "edges_h": h.edges_h.tolist(),
+            "offsets": h.offsets.tolist(),
+            "intercept": h.intercept,
+            "slope": h.slope,
+            "tilt": h.tilt,
+        }
+    if bundle.windows is not None:
+        w = bundle.windows
+        manifest["windows"] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
+    if bundle.heads is not None:
+        for i, text in enumerate(bundle.heads.texts):
+            files[f"head-{i}.txt"] = text.encode()
+        manifest["heads"] = {
+            "members": len(bundle.heads.texts),
+            "cap_h": bundle.heads.cap_h,
+            "share": bundle.heads.share,
+        }
+    if bundle.modes is not None:
+        m = bundle.modes
+        if m.text:
+            files["modes.txt"] = m.text.encode()
+        manifest["modes"] = {
+            "codes": list(m.codes),
+            "shares": list(m.shares),
+            "pooled": list(m.pooled),
+            "trees": bool(m.text),
+        }
+    if bundle.regime:
+        files["regime.json"] = bundle.regime.encode()
+    manifest["files"] = {
+        name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())
+    }
+    body = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
+    files[MANIFEST] = body
+    files[DIGEST] = hashlib.sha256(body).hexdigest().encode() + b"\n"
+    return files
+
+
+def load(directory: Path, catalogue_fingerprint: str | None = None) -> Bundle:
+    """Read a bundle and check all of it.
+
+    With `catalogue_fingerprint`, a model of other features is refused. Raises ModelError.
+    """
+    manifest, files = read_verified(directory)
+    try:
+        bundle = _from_manifest(manifest, files)
+    except ModelError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        OverflowError,
+        AttributeError,
+        DataError,
+    ) as error:
+        raise ModelError(
+            f"the model at {directory} is damaged: its manifest does not describe a model ({error}).",
+            fix="Train again, or roll back.",
+        ) from error
+    if catalogue_fingerprint is not None and bundle.fingerprint != catalogue_fingerprint:
+        raise ModelError(
+            f"the model {bundle.model_id} was trained on another feature catalogue"
+            f" ({bundle.fingerprint[:12]}, now {catalogue_fingerprint[:12]}).",
+            fix="Train again with `vigie train`, or restore the feature settings it was trained with.",
+        )
+    return bundle
+
+
+def read_verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return manifest and files after checking format and digests. Raises ModelError."""
+    retrain = "Train again, or roll back."
+    try:
+        raw = _read(directory / MANIFEST)
+        digest = _read(directory / DIGEST).decode("ascii", "replace").strip()
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no model at {directory}.", fix="Run `vigie train`.") from error
+    except OSError as error:
+        raise ModelError(f"the model at {directory} cannot be read ({error}).") from error
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise ModelError(
+            f"the model at {directory} is damaged: its manifest was changed or cut.", fix=retrain
+        )
+    try:
+        manifest = json.loads(raw)
+        version = manifest["format"]
+        listed = dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"what is at {directory} is not a Vigie model.", fix=retrain) from error
+    if not isinstance(version, int) or version < 1:
+        raise ModelError(f"what is at {directory} is not a Vigie model.", fix=retrain)
+    if version > FORMAT:
+        raise ModelError(
+            f"the model at {directory} was made by a newer Vigie (format {version}, known {FORMAT}).",
+            fix="Update Vigie.",
+        )
+    files: dict[str, bytes] = {}
+    for name, expected in listed.items():
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise ModelError(f"the model at {directory} names a file outside itself.", fix=retrain)
+        try:
+            files[name] = _read(directory / name)
+        except OSError as error:
+            raise ModelError(f"the model at {directory} lacks {name}.", fix=retrain) from error
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise ModelError(
+                f"the model at {directory} is damaged: {name} was changed or cut.", fix=retrain
+            )
+    return manifest, files
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_BYTES:
+        raise OSError(f"{path.name} is larger than any model")
+    return path.read_bytes()
+
+
+def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
+    catalogue = catalogue_from_dict(m["catalogue"])
+    features = catalogue.names
+    reference = np.array(
+        [np.nan if v is None else float(v) for v in m["reference"]], dtype=np.float64
+    )
+    if len(reference) != len(features):
+        raise ValueError("reference shape")
+    hazard = windows = heads = modes = None
+    if m["hazard"] is not None:
+        h = m["hazard"]
+        texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
+        edges = np.array(h["edges_h"], dtype=np.float64)
+        offsets = np.array(h["offsets"], dtype=np.float64)
+        if offsets.shape != (len(texts), len(edges) - 1) or not texts:
+            raise ValueError("hazard shapes")
+        if not (np.all(np.isfinite(edges)) and edges[0] == 0 and np.all(np.diff(edges) > 0)):
+            raise ValueError("hazard edges")
+        hazard = HazardModel(
+            edges, texts, offsets, float(h["intercept"]), float(h["slope"]), float(h["tilt"])
+        )
+        if any(forest.features != len(features) + 1 for forest in hazard.forests):
+            raise ValueError("hazard features")
+    if m["windows"] is not None:
+        w = m["windows"]
+        windows = WindowLevels(
+            *(tuple(float(v) for v in w[key]) for key in ("bands_h", "low", "high"))
+        )
+        if not len(windows.bands_h) == len(windows.low) == len(windows.high) >= 1:
+            raise ValueError("window levels")
+    if m["heads"] is not None:
+        h = m["heads"]
+        texts = tuple(files[f"head-{i}.txt"].decode() for i in range(int(h["members"])))
+        heads = Heads(texts, float(h["cap_h"]), float(h["share"]))
+    if m["modes"] is not None:
+        d = m["modes"]
+        modes = ModeModel(
+            tuple(str(c) for c in d["codes"]),
+            tuple(float(s) for s in d["shares"]),
+            tuple(str(c) for c in d["pooled"]),
+            files["modes.txt"].decode() if d["trees"] else "",
+        )
+    return Bundle(
+        kind=str(m["kind"]),
+        model_id=str(m["model_id"]),
+        trained_ms=int(m["trained_ms"]),
+        catalogue=catalogue,
+        reference=reference,
+        hazard=hazard,
+        windows=windows,
+        heads=heads,
+        modes=modes,
+        deviation=deviation_from_dict(m["deviation"], len(features)),
+        lifetime=Lifetime.from_dict(m["lifetime"]),
+        lineage=dict(m["lineage"]),
+        regime=files["regime.json"].decode() if "regime.json" in files else "",
+        why_no_window=str(m["why_no_window"]),
+    )

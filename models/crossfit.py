@@ -1,0 +1,172 @@
+"""Predictions for every machine by models that never saw it: the ground of every honest figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bins import FloatArray, expand
+from models.calibrate import HazardCalibration, fit_hazard_calibration
+from models.curve import SurvivalCurves, from_hazards
+from models.forest import parse_forest
+from models.found import Findings
+from models.hazard import Fit, Landmarks, fit_member
+from models.labels import Labels
+from models.settings import ModelSettings
+from models.splits import folds_by_group
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Landmarks with the row each came from, int64[m], and its machine, int64[m]."""
+
+    landmarks: Landmarks
+    row: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+
+def make_examples(
+    X: FloatArray,
+    rows: NDArray[np.int64],
+    labels: Labels,
+    findings: Findings,
+    groups: NDArray[np.int64],
+    settings: ModelSettings,
+) -> Examples:
+    """Turn chosen rows int64[m] with features X float64[m, F] into examples.
+
+    A row whose repair is unsure gives both outcomes, weighted.
+    """
+    p = findings.p[labels.life[rows]]
+    reason = np.array([life.reason for life in labels.lives], dtype=object)[labels.life[rows]]
+    repaired = np.isin(reason, ("degraded", "sound", "unknown"))
+    residual = np.where(repaired, settings.degraded_residual_h, 0.0)
+    failed, cut = np.flatnonzero(p > 1e-6), np.flatnonzero(p < 1 - 1e-6)
+    place = np.concatenate([failed, cut])
+    ttf = np.concatenate([(labels.seen_h[rows] + residual)[failed], labels.seen_h[rows][cut]])
+    event = np.concatenate([np.ones(len(failed), bool), np.zeros(len(cut), bool)])
+    weight = np.concatenate([p[failed], 1 - p[cut]])
+    keep = ttf > 0
+    place, ttf, event, weight = place[keep], ttf[keep], event[keep], weight[keep]
+    order = np.argsort(place, kind="stable")
+    place = place[order]
+    row = rows[place]
+    return Examples(Landmarks(X[place], ttf[order], event[order], weight[order]), row, groups[row])
+
+
+def group_codes(labels: Labels, settings: ModelSettings) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the group of every row (-1: none) and the failures of every group.
+
+    A group is a machine; with fewer than two machines per fold, a life.
+    """
+    lives = labels.lives
+    assets = sorted({life.asset for life in lives})
+    by_life = len(assets) < 2 * settings.folds
+    index = {asset: i for i, asset in enumerate(assets)}
+    of_life = np.array(
+        [i if by_life else index[life.asset] for i, life in enumerate(lives)], dtype=np.int64
+    )
+    group = np.where(labels.life >= 0, of_life[labels.life] if len(lives) else -1, -1)
+    events = np.zeros(len(lives) if by_life else len(assets))
+    for i, life in enumerate(lives):
+        events[of_life[i]] += life.observed
+    return group, events
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFit:
+    """Out-of-fold results: logits float64[n, K] for the scored rows, the rounds chosen, losses."""
+
+    logits: FloatArray
+    fold: NDArray[np.int64]
+    rounds: int
+    loss: float
+    crowd_loss: float
+
+
+def crossfit(
+    examples: Examples,
+    extra: Examples | None,
+    X: FloatArray,
+    groups: NDArray[np.int64],
+    events: FloatArray,
+    edges_h: FloatArray,
+    settings: ModelSettings,
+    progress: Progress,
+) -> CrossFit:
+    """Train one model per fold and predict its held-out rows X float64[n, F] of `groups` int64[n].
+
+    The number of rounds is the one with the lowest mean held-out loss, the same for all folds, so a
+    fold cannot pick what flatters it. `extra` examples train but are not judged.
+    """
+    fold = folds_by_group(groups, events, settings.folds, settings.seed)
+    example_fold = folds_by_group(examples.group, events, settings.folds, settings.seed)
+    count = int(fold.max()) + 1
+    extra_fold = (
+        None
+        if extra is None
+        else folds_by_group(extra.group, events, settings.folds, settings.seed)
+    )
+
+    def fit(k: int) -> Fit:
+        part = examples.landmarks.take(example_fold != k)
+        if extra is not None:
+            part = joined(part, extra.landmarks.take(np.flatnonzero(extra_fold != k)))
+        held_out = examples.landmarks.take(example_fold == k)
+        return fit_member(
+            part, edges_h, settings, settings.seed + 1000 + k, settings.max_rounds, held_out
+        )
+
+    fits = at_once(
+        fit, count, settings.threads, lambda k: progress(f"fold {k} of {count}", 0.7 * k / count)
+    )
+    losses = np.mean([fit.held_out_loss for fit in fits], axis=0)
+    rounds = max(1, int(np.argmin(losses)))
+    logits = np.zeros((len(X), len(edges_h) - 1))
+    for k, fit in enumerate(fits):
+        inside = fold == k
+        forest = parse_forest(fit.text).first(rounds)
+        logits[inside] = forest.predict_bins(X[inside], len(edges_h) - 1)[:, :, 0] + fit.offsets
+    return CrossFit(logits, fold, rounds, float(losses[rounds]), float(losses[0]))
+
+
+def at_once(
+    work: Callable[[int], Fit], count: int, threads: int, done: Callable[[int], None]
+) -> list[Fit]:
+    """Fit `count` models, `threads` at a time; results in order. LightGBM works outside Python's lock.
+
+    Each fit uses one core: many small fits side by side beat one fit on many cores, and the number of
+    threads then cannot change a result.
+    """
+    with ThreadPoolExecutor(min(threads, count)) as pool:
+        results = []
+        for k, result in enumerate(pool.map(work, range(count)), start=1):
+            results.append(result)
+            done(k)
+    return results
+
+
+def joined(a: Landmarks, b: Landmarks) -> Landmarks:
+    """Return the examples of both."""
+    return Landmarks(
+        np.concatenate([a.X, b.X]),
+        np.concatenate([a.ttf_h, b.ttf_h]),
+        np.concatenate([a.event, b.event]),
+        np.concatenate([a.weight, b.weight]),
+    )
+
+
+def calibrated(
+    logits: FloatArray, labels_ttf_h: FloatArray, observed: NDArray[np.bool_], edges_h: FloatArray
+) -> tuple[HazardCalibration, SurvivalCurves]:
+    """Fit the recalibration on out-of-fold logits and return it with the curves it gives."""
+    calibration = fit_hazard_calibration(logits, expand(labels_ttf_h, observed, edges_h))
+    position = (np.arange(logits.shape[1]) + 0.5) / logits.shape[1] - 0.5
+    z = calibration.intercept + calibration.slope * logits + calibration.tilt * position
+    return calibration, from_hazards(edges_h, 1.0 / (1.0 + np.exp(-z)))

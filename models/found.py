@@ -1,0 +1,79 @@
+"""What a repair's finding is worth when codes are missing or wrong.
+
+A repair that found the part degraded is a failure-equivalent; found sound, the life was cut short.
+Where the crew wrote nothing, the coded repairs teach how degraded parts looked just before (logistic
+regression on the deviation from healthy), and the repair counts as both, weighted. A code that does
+not fit what the machine showed is doubted in the same way, by Bayes with `code_error`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.labels import Labels
+from models.settings import ModelSettings
+
+FloatArray = NDArray[np.float64]
+_CODED = ("degraded", "sound")
+_MIN_CODED = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """p: float64[lives] probability that the life ended degraded; learned: from how many codes."""
+
+    p: FloatArray
+    learned: int
+
+
+def infer_findings(
+    labels: Labels, ts_ms: NDArray[np.int64], deviation: FloatArray, settings: ModelSettings
+) -> Findings:
+    """Say of every life how likely its repair found a degraded part.
+
+    deviation: float64[n] of the labelled rows. Failures are 1 and open lives 0 whatever they looked
+    like. With fewer than 8 coded repairs of each sort the codes are taken as they are and unknown
+    findings as sound.
+    """
+    lives = labels.lives
+    p = np.array([1.0 if life.observed else 0.0 for life in lives])
+    looks = np.full(len(lives), np.nan)
+    rows = np.flatnonzero((labels.life >= 0) & np.isfinite(deviation))
+    order = rows[np.lexsort((ts_ms[rows], labels.life[rows]))]
+    looks[labels.life[order]] = np.log(
+        np.maximum(deviation[order], 1e-3)
+    )  # the last row of a life wins
+    coded = [i for i, life in enumerate(lives) if life.reason in _CODED and np.isfinite(looks[i])]
+    y = np.array([lives[i].reason == "degraded" for i in coded], dtype=np.float64)
+    if min(y.sum(), len(y) - y.sum()) < _MIN_CODED:
+        return Findings(p, 0)
+    a, b = _logistic(looks[coded], y)
+    error = settings.code_error
+    for i, life in enumerate(lives):
+        if life.reason not in {*_CODED, "unknown"} or not np.isfinite(looks[i]):
+            continue
+        q = float(np.clip(1.0 / (1.0 + np.exp(-(a + b * looks[i]))), 0.01, 0.99))
+        if life.reason == "degraded":
+            q = q * (1 - error) / (q * (1 - error) + (1 - q) * error)
+        elif life.reason == "sound":
+            q = q * error / (q * error + (1 - q) * (1 - error))
+        p[i] = q
+    return Findings(p, len(coded))
+
+
+def _logistic(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Fit a + b·x by Newton's method with a weak pull to zero."""
+    A = np.column_stack([np.ones_like(x), x])
+    beta = np.zeros(2)
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(A @ beta, -30, 30)))
+        gradient = A.T @ (p - y) + 0.1 * beta
+        hessian = (A * (p * (1 - p))[:, None]).T @ A + 0.1 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        beta -= step
+        if np.max(np.abs(step)) < 1e-9:
+            break
+    return float(beta[0]), float(beta[1])

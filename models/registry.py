@@ -1,0 +1,164 @@
+"""The models on disk: one folder per kind, one per model, and a champion that is chosen atomically.
+
+<directory>/<kind>/<model_id>/manifest.json …
+<directory>/<kind>/champion.json             who is champion, and the history of promotions
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.bundle import MANIFEST, Bundle, load, read_verified, save
+from plant.errors import ModelError
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_CHAMPION = "champion.json"
+History = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model as the registry lists it."""
+
+    kind: str
+    model_id: str
+    trained_ms: int
+    champion: bool
+    lineage: Mapping[str, Any]
+    has_window: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The models below `directory`."""
+
+    directory: Path
+
+    def add(self, bundle: Bundle) -> Path:
+        """Write a bundle; adding the same model again is harmless. Returns its folder."""
+        path = self.path(bundle.kind, bundle.model_id)
+        if not path.exists():
+            save(bundle, path)
+        return path
+
+    def path(self, kind: str, model_id: str) -> Path:
+        """Return where a model lives. Raises ModelError on a name that could lead elsewhere."""
+        for name in (kind, model_id):
+            if not _NAME.fullmatch(name) or name in {".", ".."}:
+                raise ModelError(
+                    f"{name[:60]!r} is not a model's name.", fix="See `vigie models list`."
+                )
+        return self.directory / kind / model_id
+
+    def kinds(self) -> list[str]:
+        """Return the kinds that have models, sorted."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(
+            p.name for p in self.directory.iterdir() if p.is_dir() and _NAME.fullmatch(p.name)
+        )
+
+    def list(self, kind: str | None = None) -> list[Entry]:
+        """Return the models, oldest first. A damaged one is listed with what is wrong with it."""
+        entries = []
+        for one in self.kinds() if kind is None else [kind]:
+            folder = self.directory / one
+            champion = self.champion_id(one)
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if not (path / MANIFEST).exists() or path.name.startswith("."):
+                    continue
+                try:
+                    m, _ = read_verified(path)
+                    entry = Entry(
+                        one,
+                        path.name,
+                        int(m["trained_ms"]),
+                        path.name == champion,
+                        dict(m["lineage"]),
+                        m["hazard"] is not None,
+                    )
+                except ModelError as error:
+                    entry = Entry(
+                        one, path.name, 0, path.name == champion, {"damaged": str(error)}, False
+                    )
+                entries.append(entry)
+        return sorted(entries, key=lambda e: (e.kind, e.trained_ms, e.model_id))
+
+    def load(self, kind: str, model_id: str, fingerprint: str | None = None) -> Bundle:
+        """Read one model. Raises ModelError when it is missing, damaged or of other features."""
+        return load(self.path(kind, model_id), fingerprint)
+
+    def find(self, model_id: str) -> tuple[str, str]:
+        """Return (kind, full id) of the model whose id starts with `model_id`. Raises ModelError."""
+        hits = [
+            (kind, path.name)
+            for kind in self.kinds()
+            for path in sorted((self.directory / kind).iterdir())
+            if path.name.startswith(model_id) and (path / MANIFEST).exists()
+        ]
+        exact = [hit for hit in hits if hit[1] == model_id]
+        if len(exact) == 1 or len(hits) == 1:
+            return (exact or hits)[0]
+        problem = "is not known" if not hits else f"fits {len(hits)} models"
+        raise ModelError(f"the model {model_id[:60]!r} {problem}.", fix="See `vigie models list`.")
+
+    def champion_id(self, kind: str) -> str | None:
+        """Return the id of the kind's champion; None before the first promotion."""
+        history = self.history(kind)
+        return str(history[-1]["model_id"]) if history else None
+
+    def champion(self, kind: str, fingerprint: str | None = None) -> Bundle | None:
+        """Read the kind's champion; None before the first promotion. Raises ModelError."""
+        model_id = self.champion_id(kind)
+        return None if model_id is None else self.load(kind, model_id, fingerprint)
+
+    def history(self, kind: str) -> History:
+        """Return the promotions still in force, oldest first: model_id, at_ms, who, why."""
+        file = self.path(kind, _CHAMPION)
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))["promotions"]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise ModelError(
+                f"{file} is damaged ({error}).", fix="Delete it and promote a model again."
+            ) from error
+        return [dict(step) for step in found]
+
+    def promote(self, kind: str, model_id: str, at_ms: int, who: str = "", why: str = "") -> None:
+        """Make a model the champion, in one step. Raises ModelError when it cannot be read."""
+        self.load(kind, model_id)
+        history = self.history(kind)
+        if history and history[-1]["model_id"] == model_id:
+            return
+        self._write(
+            kind, [*history, {"model_id": model_id, "at_ms": at_ms, "who": who, "why": why}]
+        )
+
+    def rollback(self, kind: str) -> str:
+        """Go back to the champion before; returns its id. Raises ModelError when there is none."""
+        history = self.history(kind)
+        if len(history) < 2:
+            raise ModelError(
+                f"there is no earlier champion of {kind} to go back to.",
+                fix="Promote one by its id.",
+            )
+        self.load(kind, str(history[-2]["model_id"]))
+        self._write(kind, history[:-1])
+        return str(history[-2]["model_id"])
+
+    def _write(self, kind: str, promotions: History) -> None:
+        file = self.path(kind, _CHAMPION)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{_CHAMPION}.{os.getpid()}")
+        with part.open("w", encoding="utf-8") as out:
+            json.dump({"promotions": promotions}, out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)

@@ -1,0 +1,198 @@
+"""Fitting everything a failure window needs: hazard ensemble, recalibration, heads, window levels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.table import FeatureTable
+from models.bins import FloatArray, make_edges
+from models.calibrate import WindowLevels, fit_window_levels
+from models.crossfit import (
+    CrossFit,
+    Examples,
+    Progress,
+    at_once,
+    calibrated,
+    crossfit,
+    group_codes,
+    joined,
+    make_examples,
+)
+from models.curve import SurvivalCurves
+from models.found import Findings, infer_findings
+from models.hazard import Fit, HazardModel, as_input, fit_member
+from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
+from models.labels import Labels
+from models.metrics import summary
+from models.settings import ModelSettings
+from models.splits import thin
+from plant.times import HOUR_MS
+
+_JUDGED_H = (8.0, 24.0, 72.0, 168.0)
+_SHORTEST_H, _LONGEST_H = 200.0, 1440.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """One kind's rows, their features in the model's precision, labels, and deviation float64[n]."""
+
+    table: FeatureTable
+    X: FloatArray
+    labels: Labels
+    deviation: FloatArray
+    midlife: FeatureTable | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowModel:
+    """The fitted parts and what the manifest says of them."""
+
+    hazard: HazardModel
+    windows: WindowLevels
+    heads: Heads | None
+    lineage: dict[str, Any]
+
+
+def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress) -> WindowModel:
+    """Fit the hazard on folds for honesty, then on everything for use."""
+    labels = data.labels
+    groups, group_events = group_codes(labels, settings)
+    edges = make_edges(horizon_h(labels, settings), settings.bins)
+    findings = infer_findings(labels, data.table.ts_ms, data.deviation, settings)
+    rows = landmark_rows(data.table, labels, settings, settings.seed)
+    examples = make_examples(data.X[rows], rows, labels, findings, groups, settings)
+    extra = _midlife_examples(data, findings, groups, settings)
+    oof = crossfit(examples, extra, data.X[rows], groups[rows], group_events, edges, settings, tell)
+    ttf, observed = labels.ttf_h[rows], labels.observed[rows]
+    calibration, curves = calibrated(oof.logits, ttf, observed, edges)
+
+    def fit(m: int) -> Fit:
+        own = examples
+        if m:
+            other = landmark_rows(data.table, labels, settings, settings.seed + m)
+            own = make_examples(data.X[other], other, labels, findings, groups, settings)
+        part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
+        return fit_member(part, edges, settings, settings.seed + m, oof.rounds)
+
+    count = settings.members
+    members = at_once(
+        fit,
+        count,
+        settings.threads,
+        lambda m: tell(f"member {m} of {count}", 0.7 + 0.25 * m / count),
+    )
+    texts, offsets = [m.text for m in members], [m.offsets for m in members]
+    hazard = HazardModel(
+        edges,
+        tuple(texts),
+        np.array(offsets),
+        calibration.intercept,
+        calibration.slope,
+        calibration.tilt,
+    )
+    heads = None
+    if settings.heads:
+        tell("heads", 0.95)
+        heads, curves = _fit_heads(data.X[rows], ttf, observed, oof, curves, settings)
+    windows = fit_window_levels(curves, ttf, observed, settings.window_coverage)
+    judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
+    metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
+    metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
+    tell("done", 1.0)
+    lineage = {
+        "metrics": metrics,
+        "horizon_h": float(edges[-1]),
+        "rounds": oof.rounds,
+        "folds": int(oof.fold.max()) + 1,
+        "landmarks": len(rows),
+        "midlife_landmarks": 0 if extra is None else len(extra.row),
+        "calibration": {
+            "intercept": calibration.intercept,
+            "slope": calibration.slope,
+            "tilt": calibration.tilt,
+        },
+        "findings": _leaning(labels, findings),
+    }
+    return WindowModel(hazard, windows, heads, lineage)
+
+
+def horizon_h(labels: Labels, settings: ModelSettings) -> float:
+    """Return how far curves reach: as set, else the median observed life within 200 h to 60 days."""
+    if settings.horizon_h is not None:
+        return settings.horizon_h
+    spans = [(life.event_ms - life.start_ms) / HOUR_MS for life in labels.lives if life.observed]
+    return float(np.clip(np.median(spans), _SHORTEST_H, _LONGEST_H)) if spans else _SHORTEST_H
+
+
+def landmark_rows(
+    table: FeatureTable, labels: Labels, settings: ModelSettings, seed: int
+) -> NDArray[np.int64]:
+    """Choose training rows evenly in every life, not too young, int64[m]."""
+    start = np.array([life.start_ms for life in labels.lives], dtype=np.int64)
+    old = table.ts_ms - start[labels.life] >= settings.min_history_h * HOUR_MS
+    life = np.where(labels.valid & old, labels.life, -1)
+    return np.flatnonzero(
+        thin(life, table.ts_ms, settings.landmark_every, settings.max_landmarks, seed)
+    )
+
+
+def _midlife_examples(
+    data: TrainingData, findings: Findings, groups: NDArray[np.int64], settings: ModelSettings
+) -> Examples | None:
+    """Turn rows of machines "connected late" into examples with the labels of the same moments."""
+    if data.midlife is None or settings.midlife_share <= 0:
+        return None
+    table = data.table
+    own = pd.MultiIndex.from_arrays([table.assets, table.ts_ms])
+    late = pd.MultiIndex.from_arrays([data.midlife.assets, data.midlife.ts_ms])
+    match = own.get_indexer(late)
+    usable = np.flatnonzero((match >= 0) & data.labels.valid[match])
+    limit = int(settings.midlife_share * settings.max_landmarks)
+    chosen = np.sort(np.random.default_rng(settings.seed).permutation(usable)[:limit])
+    X = as_input(data.midlife.take(chosen).select(table.catalogue).X)
+    rows = match[chosen].astype(np.int64)
+    return make_examples(X, rows, data.labels, findings, groups, settings)
+
+
+def _fit_heads(
+    X: FloatArray,
+    ttf_h: FloatArray,
+    observed: NDArray[np.bool_],
+    oof: CrossFit,
+    curves: SurvivalCurves,
+    settings: ModelSettings,
+) -> tuple[Heads, SurvivalCurves]:
+    """Train the heads; also return the out-of-fold curves as the heads change them."""
+    cap = min(settings.head_cap_h or 0.8 * curves.horizon_h, curves.horizon_h)
+    target = np.where(
+        observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
+    )
+    out = np.zeros(len(X))
+    texts = []
+    for index in range(settings.heads):
+        seed = settings.seed + index
+        for k in range(int(oof.fold.max()) + 1):
+            inside = oof.fold == k
+            text = fit_head(X[~inside], target[~inside], settings, index, seed)
+            out[inside] += Heads((text,), cap, settings.head_share).mean_h(X[inside])
+        texts.append(fit_head(X, target, settings, index, seed))
+    blended = blend_to_mean(curves, out / settings.heads, cap, settings.head_share)
+    return Heads(tuple(texts), cap, settings.head_share), blended
+
+
+def _leaning(labels: Labels, findings: Findings) -> dict[str, Any]:
+    """Say how much the model leans on as-found codes."""
+    reasons = Counter(life.reason for life in labels.lives)
+    events = float(sum(findings.p))
+    failed = float(reasons["failed"])
+    return {
+        "repairs": {r: reasons[r] for r in ("degraded", "sound", "unknown") if reasons[r]},
+        "codes_learned_from": findings.learned,
+        "share_of_events_from_findings": round(1 - failed / events, 4) if events else 0.0,
+    }
