@@ -1,0 +1,255 @@
+"""From messages to the journal: decode, collect, commit. Knows nothing of MQTT connections.
+
+`take` never raises: what cannot be read is quarantined with its reason, whatever went wrong. `flush`
+says whether everything taken so far is durable; only then may it be acknowledged. When the journal
+cannot be written (disk full), everything is kept and tried again; the caller stops reading meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
+
+from ingest.decode import Decoded
+from ingest.payload import StampError
+from ingest.router import Router
+from ingest.settings import IngestSettings
+from ingest.skew import ClockSkew
+from ingest.stats import Tally
+from ingest.waveform import Waveform, WaveformReader
+from plant.asset import AssetPath
+from plant.clock import Clock
+from plant.errors import PayloadError, StoreError
+from plant.reading import Reading
+from store.journal import Batch, Journal
+from store.quarantine import Quarantined
+
+_log = structlog.get_logger(__name__)
+
+#: Commit at the latest when this much has been taken, whatever the number of messages.
+MAX_PENDING_BYTES = 8 << 20
+
+
+class Publish(NamedTuple):
+    """One message as it came. `mid` is the packet id's two bytes, empty for QoS 0."""
+
+    topic: bytes
+    payload: bytes
+    mid: bytes = b""
+    qos: int = 0
+    retain: bool = False
+    dup: bool = False
+    properties: object = None
+
+
+class Sink:
+    """Where messages go. One thread uses it; `stats` may be read from any."""
+
+    def __init__(
+        self,
+        router: Router,
+        settings: IngestSettings,
+        journal: Journal,
+        clock: Clock,
+        waveform_reader: WaveformReader | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self.skew = ClockSkew(round(settings.clock_skew_s * 1000))
+        self._router = router
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._waveform_reader = waveform_reader
+        self._pending: list[Publish] = []
+        self._batch = Batch()
+        self._bytes = 0
+        self._since = 0.0
+        self._retry_at = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Messages taken but not yet durable."""
+        return len(self._pending)
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether the journal cannot be written: take no more until it can."""
+        return bool(self.tally.blocked)
+
+    def take(self, publishes: Sequence[Publish]) -> None:
+        """Decode messages and add them to the next commit."""
+        if not publishes:
+            return
+        if not self._pending:
+            self._since = time.monotonic()
+        received_ms = self._clock.now_ms()
+        self._pending.extend(publishes)
+        size = self._decode_into(self._batch, publishes, received_ms)
+        self._bytes += size
+        tally = self.tally
+        tally.received += len(publishes)
+        tally.received_bytes += size
+        tally.last_received_ms = received_ms
+
+    def due_in_s(self) -> float:
+        """Return the seconds until a commit (or its retry) is due; a large number when nothing waits."""
+        if not self._pending:
+            return 3600.0
+        now = time.monotonic()
+        if self.blocked:
+            return max(0.0, self._retry_at - now)
+        if len(self._pending) >= self._settings.commit_messages or self._bytes >= MAX_PENDING_BYTES:
+            return 0.0
+        return max(0.0, self._since + self._settings.commit_ms / 1000 - now)
+
+    def flush(self) -> bool:
+        """Commit what was taken. False: it could not be stored, nothing may be acknowledged."""
+        if not self._pending:
+            return True
+        started = time.monotonic()
+        try:
+            self._commit(self._batch)
+        except StoreError as error:
+            self._block(error)
+            return False
+        except Exception:
+            # A defect of ours must neither stop ingest nor lose the other messages of the batch.
+            _log.exception("ingest.commit_failed", messages=len(self._pending))
+            try:
+                self._commit_one_by_one()
+            except StoreError as error:
+                self._block(error)
+                return False
+        if self.tally.blocked:
+            _log.warning("ingest.resumed", messages=len(self._pending))
+            self.tally.blocked = ""
+        self._account(self._batch, started)
+        self._pending = []
+        self._batch = Batch()
+        self._bytes = 0
+        return True
+
+    # -- decoding ---------------------------------------------------------------------------
+
+    def _decode_into(self, batch: Batch, publishes: Sequence[Publish], received_ms: int) -> int:
+        decoder_of = self._router.decoder
+        add, size = batch.readings.extend, 0
+        batch.received_ms = received_ms
+        for publish in publishes:
+            payload = publish[1]
+            size += len(payload)
+            try:
+                decoded = decoder_of(publish[0])(payload, received_ms)
+                if decoded.problem is None and not publish[4] and not decoded.waveforms:
+                    add(decoded.readings)
+                    if decoded.events:
+                        batch.events.extend(decoded.events)
+                else:
+                    self._add_rare(batch, publish, decoded, received_ms)
+            except PayloadError as error:
+                self._refuse(batch, publish, received_ms, error)
+            except Exception as error:
+                _log.exception("ingest.message_failed", topic=repr(publish[0][:200]))
+                self._refuse(batch, publish, received_ms, _internal(error))
+        return size
+
+    def _add_rare(self, batch: Batch, publish: Publish, decoded: Decoded, received_ms: int) -> None:
+        """Add what is retained, partly bad or a waveform."""
+        readings = [*decoded.readings, *map(self._read_waveform, decoded.waveforms)]
+        if not publish.retain:
+            batch.readings.extend(readings)
+        elif decoded.untimed:
+            # A retained bare number is of unknown age: "now" would be invented.
+            self.tally.stale += len(readings)
+        else:
+            batch.retained.extend(readings)
+        batch.events.extend(decoded.events)
+        if decoded.problem is not None:
+            self._refuse(batch, publish, received_ms, decoded.problem)
+
+    def _read_waveform(self, waveform: Waveform) -> Reading:
+        if self._waveform_reader is None:
+            raise PayloadError(
+                "waveform", "waveforms are not read here.", fix="Run ingest through `vigie run`."
+            )
+        return Reading(
+            waveform.asset,
+            waveform.ts_ms,
+            dict(self._waveform_reader(waveform)),
+            None,
+            waveform.received_ms,
+            waveform.simulated,
+            waveform.run_id,
+        )
+
+    def _refuse(
+        self, batch: Batch, publish: Publish, received_ms: int, error: PayloadError
+    ) -> None:
+        batch.quarantined.append(
+            Quarantined(received_ms, publish.topic, publish.payload, error.reason, str(error))
+        )
+        if isinstance(error, StampError) and error.asset is not None:
+            self._saw(error.asset, error.ts_ms, received_ms)
+
+    # -- committing -------------------------------------------------------------------------
+
+    def _commit(self, batch: Batch) -> None:
+        started = time.perf_counter()
+        count = self._journal.commit(batch)
+        self.tally.committed(count, (time.perf_counter() - started) * 1000)
+
+    def _commit_one_by_one(self) -> None:
+        """Commit each message alone; the one that cannot be is quarantined as it came."""
+        for publish in self._pending:
+            received_ms = self._clock.now_ms()
+            single = Batch()
+            self._decode_into(single, [publish], received_ms)
+            try:
+                self._commit(single)
+            except StoreError:
+                raise
+            except Exception as error:  # a defect of ours: said aloud, kept with its message
+                _log.exception("ingest.message_failed", topic=repr(publish.topic[:200]))
+                refused = Batch()
+                self._refuse(refused, publish, received_ms, _internal(error))
+                self._commit(refused)
+                self._batch.quarantined.extend(refused.quarantined)
+
+    def _block(self, error: StoreError) -> None:
+        if not self.tally.blocked:
+            _log.error("ingest.blocked", reason=str(error), messages=len(self._pending))
+        self.tally.blocked = str(error)
+        self._retry_at = time.monotonic() + self._settings.retry_s
+
+    def _account(self, batch: Batch, started: float) -> None:
+        tally = self.tally
+        for item in batch.quarantined:
+            tally.rejected[item.reason] += 1
+        if batch.quarantined:
+            first = batch.quarantined[0]
+            _log.warning(
+                "ingest.rejected",
+                messages=len(batch.quarantined),
+                first_reason=first.reason,
+                first_topic=first.topic_text[:200],
+                problem=first.message[:200],
+            )
+        readings = batch.readings
+        if readings:
+            newest = readings[-1]
+            tally.lag_ms = (newest.received_ms or 0) - newest.ts_ms
+            # At high rates a sample of each commit is enough to see a clock that is off.
+            for reading in readings[:: max(1, len(readings) // 64)]:
+                self._saw(reading.asset, reading.ts_ms, reading.received_ms or 0)
+
+    def _saw(self, asset: AssetPath, ts_ms: int, received_ms: int) -> None:
+        if self.skew.saw(asset, ts_ms, received_ms):
+            skew_ms = self.skew.found.get(asset)
+            _log.warning("ingest.clock_skew", asset=str(asset), skew_ms=skew_ms)
+
+
+def _internal(error: Exception) -> PayloadError:
+    return PayloadError("internal", f"reading it failed ({type(error).__name__}: {error}).")

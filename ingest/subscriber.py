@@ -1,0 +1,352 @@
+"""The MQTT side of ingest: connect, subscribe, receive, and acknowledge what is durable.
+
+One thread does all of it, so that there is nothing to lock and an acknowledgement can only follow its
+commit. Each connection has a paho client of its own: packet ids start afresh after a broker's restart, and
+a late acknowledgement must not hit another message. paho's own loop is not used: its select() fails past
+descriptor 1023, and an exception in a callback ends it while `is_connected()` stays true.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingest.bulk import BulkClient
+from ingest.client import connect, make_client, unreachable
+from ingest.router import Router
+from ingest.settings import BrokerSettings, IngestSettings
+from ingest.sink import Publish, Sink
+from ingest.stats import IngestStats
+from ingest.waveform import WaveformReader
+from plant.clock import Clock
+from plant.config import Plant
+from plant.errors import BrokerError
+from plant.topics import Topics
+from store.journal import Journal
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_DELAY_S = 0.2
+_LONGEST_DELAY_S = 3.0
+_STALLED_S = 60.0
+_RATE_WINDOW_S = 10.0
+
+
+class StockClient(mqtt.Client):
+    """Stock paho behind the same two calls as `BulkClient`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
+        self.on_message = self._on_one
+        self._taken = 0
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read messages while there are some, so that a commit can hold more than one."""
+        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        for _ in range(256):
+            before = self._taken
+            rc = super().loop_read(max_packets)
+            if rc or self._taken == before:
+                break
+        return rc
+
+    def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._taken += 1
+        self.on_publishes(
+            [
+                Publish(
+                    message._topic,
+                    bytes(message.payload),
+                    message.mid.to_bytes(2, "big") if message.qos else b"",
+                    message.qos,
+                    message.retain,
+                    message.dup,
+                    message.properties,
+                )
+            ]
+        )
+
+    def ack_many(self, publishes: list[Publish]) -> None:
+        """Acknowledge stored messages one by one."""
+        for publish in publishes:
+            if publish.qos:
+                self.ack(int.from_bytes(publish.mid, "big"), publish.qos)
+
+
+class Subscriber:
+    """Takes messages from the broker into the journal until it is stopped.
+
+    start: begin in the background; with `wait_s` raise BrokerError if the broker has not accepted
+    the subscription by then. stop: commit, acknowledge and disconnect; the broker keeps the session.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        settings: IngestSettings,
+        plant: Plant,
+        journal: Journal,
+        clock: Clock,
+        *,
+        worker: int = 0,
+        waveform_reader: WaveformReader | None = None,
+    ) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._client_id = f"{broker.client_id}-ingest-{worker}"
+        self._router = Router(Topics(plant.root), settings)
+        self.sink = Sink(self._router, settings, journal, clock, waveform_reader)
+        self._stopping = threading.Event()
+        self._subscribed = threading.Event()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._thread: threading.Thread | None = None
+        self._watchdog: threading.Thread | None = None
+        self._alive_at = time.monotonic()
+        self._to_acknowledge: list[Publish] = []
+        self._epoch = 0
+        self._error = ""
+        self._rate: deque[tuple[float, int]] = deque(maxlen=64)
+
+    def start(self, wait_s: float = 0.0) -> None:
+        """Begin in the background. With `wait_s`, raises BrokerError if there is no subscription by then."""
+        make_client(self._broker, self._client_id, mqtt.Client)  # complain about credentials here
+        self._start_thread()
+        self._watchdog = threading.Thread(
+            target=self._watch, name="vigie-ingest-watch", daemon=True
+        )
+        self._watchdog.start()
+        if wait_s and not self._subscribed.wait(wait_s):
+            reason = self._error or "no answer"
+            self.stop()
+            raise unreachable(self._broker, reason)
+
+    def stop(self) -> None:
+        """Commit and acknowledge what was taken, and disconnect."""
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"x")
+        for thread in (self._thread, self._watchdog):
+            if thread is not None:
+                thread.join(30)
+        if self._thread is None or not self._thread.is_alive():
+            self._wake_read.close()
+            self._wake_write.close()
+
+    def stats(self) -> IngestStats:
+        """Return a snapshot of the counters; may be called from any thread."""
+        tally = self.sink.tally
+        return IngestStats(
+            received=tally.received,
+            received_bytes=tally.received_bytes,
+            stored=tally.stored,
+            repeated=tally.repeated,
+            conflicting=tally.conflicting,
+            stale=tally.stale,
+            events=tally.events,
+            rejected=dict(tally.rejected),
+            ignored=tally.ignored,
+            acknowledged=tally.acknowledged,
+            commits=tally.commits,
+            commit_ms=round(tally.commit_ms, 3),
+            messages_per_s=self._messages_per_s(),
+            lag_ms=tally.lag_ms,
+            last_received_ms=tally.last_received_ms,
+            pending=self.sink.pending,
+            connected=self._subscribed.is_set(),
+            epoch=self._epoch,
+            blocked=tally.blocked,
+            error=self._error,
+            clock_skew_ms={str(asset): skew for asset, skew in self.sink.skew.found.copy().items()},
+        )
+
+    def _messages_per_s(self) -> float:
+        rate, now = self._rate, time.monotonic()
+        rate.append((now, self.sink.tally.received))
+        while len(rate) > 1 and now - rate[0][0] > _RATE_WINDOW_S:
+            rate.popleft()
+        (_, before), span = rate[0], now - rate[0][0]
+        return round((self.sink.tally.received - before) / span, 1) if span > 0 else 0.0
+
+    # -- threads ----------------------------------------------------------------------------
+
+    def _start_thread(self) -> None:
+        self._alive_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="vigie-ingest", daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        """Start the ingest thread again if it ever ends, and say when it hangs."""
+        said = False
+        while not self._stopping.wait(1.0):
+            if self._thread is not None and not self._thread.is_alive():
+                _log.error("ingest.thread_restarted")
+                self._start_thread()
+            stalled = time.monotonic() - self._alive_at > _STALLED_S
+            if stalled and not said:
+                _log.error("ingest.stalled", seconds=_STALLED_S)
+            said = stalled
+
+    def _run(self) -> None:
+        delay_s = _FIRST_DELAY_S
+        while not self._stopping.is_set():
+            self._alive_at = time.monotonic()
+            epoch = self._epoch
+            try:
+                self._session()
+            except BrokerError as error:
+                self._error = str(error)
+                _log.error("ingest.broker", reason=self._error)
+            except OSError as error:
+                self._error = str(error)
+                _log.warning("ingest.no_broker", host=self._broker.host, reason=self._error)
+            except Exception as error:
+                self._error = f"{type(error).__name__}: {error}"
+                _log.exception("ingest.session_failed")
+            self._subscribed.clear()
+            self._to_acknowledge = []  # of a connection that is gone: the broker sends them again
+            self._commit_what_is_left()
+            delay_s = _FIRST_DELAY_S if self._epoch > epoch else min(2 * delay_s, _LONGEST_DELAY_S)
+            self._stopping.wait(delay_s)
+
+    def _commit_what_is_left(self) -> None:
+        """Store what was taken on the lost connection; it comes again and is then a repeat.
+
+        While the journal cannot be written there is no point in connecting: memory would fill.
+        """
+        try:
+            while not self.sink.flush() and not self._stopping.is_set():
+                self._alive_at = time.monotonic()
+                self._stopping.wait(self.sink.due_in_s())
+        except Exception:
+            _log.exception("ingest.flush_failed")
+
+    # -- one connection ---------------------------------------------------------------------
+
+    def _session(self) -> None:
+        kind: type[BulkClient | StockClient] = (
+            BulkClient if self._settings.receive == "bulk" else StockClient
+        )
+        client = make_client(self._broker, self._client_id, kind)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_publishes = self._on_publishes
+        connect(client, self._broker, self._settings.receive_maximum)
+        poller = select.poll()
+        sock = client.socket()
+        poller.register(self._wake_read, select.POLLIN)
+        try:
+            misc_at = 0.0
+            while sock is not None and client.socket() is sock and not self._stopping.is_set():
+                now = self._alive_at = time.monotonic()
+                if not self._poll(client, sock, poller):
+                    break
+                if self.sink.due_in_s() <= 0:
+                    self._commit_and_acknowledge(client)
+                if now >= misc_at and not self.sink.blocked:
+                    client.loop_misc()  # keep-alive
+                    misc_at = now + 1.0
+            if self._stopping.is_set():
+                self._say_goodbye(client)
+        finally:
+            with contextlib.suppress(Exception):  # closing must not hide what went wrong
+                client._sock_close()
+
+    def _poll(self, client: Any, sock: Any, poller: select.poll) -> bool:
+        """Wait for the socket or the next commit, then read and write once; False: give it up."""
+        events = select.POLLOUT if client.want_write() else 0
+        if not self.sink.blocked:  # what cannot be stored stays at the broker
+            events |= select.POLLIN
+        poller.register(sock, events)
+        timeout_s = min(self.sink.due_in_s(), 0.5)
+        if events & select.POLLIN and hasattr(sock, "pending") and sock.pending():
+            timeout_s = 0.0  # TLS has decrypted more than was read; poll() does not know
+            ready = {sock.fileno(): select.POLLIN}
+            ready.update(poller.poll(0))
+        else:
+            ready = dict(poller.poll(timeout_s * 1000))
+        happened = ready.get(sock.fileno(), 0)
+        if happened & select.POLLOUT:
+            client.loop_write()
+        if happened & ~select.POLLOUT:
+            if self.sink.blocked:
+                return False  # lost while nothing can be stored: what is left in it comes again
+            client.loop_read()
+        return True
+
+    def _commit_and_acknowledge(self, client: Any) -> None:
+        if not self.sink.flush():
+            return
+        durable, self._to_acknowledge = self._to_acknowledge, []
+        client.ack_many(durable)
+        self.sink.tally.acknowledged += len(durable)
+
+    def _say_goodbye(self, client: Any) -> None:
+        self._commit_and_acknowledge(client)
+        client.disconnect()
+        until = time.monotonic() + 2.0
+        while client.socket() is not None and client.want_write() and time.monotonic() < until:
+            client.loop_write()
+            time.sleep(0.005)
+
+    # -- paho calls the following in our own thread --------------------------------------------
+
+    def _on_publishes(self, publishes: list[Publish]) -> None:
+        self._to_acknowledge.extend(publishes)
+        self.sink.take(publishes)
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        if reason.is_failure:
+            self._error = str(reason)
+            _log.error("ingest.refused", reason=self._error)
+            return
+        self._epoch += 1
+        _log.info("ingest.connected", epoch=self._epoch, session_present=flags.session_present)
+        filters = self._router.subscriptions()
+        if self._broker.protocol == "5":
+            # Retained messages only for a subscription that is new: not at every reconnection.
+            options = SubscribeOptions(
+                qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            )
+            client.subscribe([(self._shared(topic), options) for topic in filters])
+        else:
+            client.subscribe([(topic, 1) for topic in filters])
+
+    def _shared(self, topic_filter: str) -> str:
+        if self._settings.workers == 1:
+            return topic_filter
+        return f"$share/{self._settings.share_group}/{topic_filter}"
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self._error = f"subscription refused: {refused[0]}"
+            _log.error("ingest.subscription_refused", reasons=refused)
+            return
+        self._error = ""
+        self._subscribed.set()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        self._subscribed.clear()
+        if not self._stopping.is_set():
+            self._error = self._error or f"connection lost: {reason}"
+            _log.warning("ingest.disconnected", reason=str(reason))

@@ -1,0 +1,226 @@
+"""Against a real broker: what was acknowledged to the publisher is in the journal, once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import orjson
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ingest.settings import BrokerSettings, IngestSettings
+from ingest.subscriber import Subscriber
+from plant.asset import AssetPath
+from plant.clock import SystemClock
+from plant.config import Plant
+from plant.errors import BrokerError, StoreError
+from plant.reading import Reading
+from store import schema
+from store.journal import Batch, Journal
+from store.quarantine import Quarantine
+from tests.servers import Mosquitto, free_port
+
+T0 = 1_763_800_000_000
+_numbers = itertools.count()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+class Publisher:
+    """A patient device: QoS 1, tells what the broker has acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        self.client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"device-{next(_numbers)}", protocol=mqtt.MQTTv5
+        )
+        self.client.max_inflight_messages_set(100)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", port, 30)
+        self.client.loop_start()
+
+    def send(self, topic: str, *payloads: bytes, retain: bool = False, qos: int = 1) -> None:
+        wait_until(self.client.is_connected)
+        infos = [
+            self.client.publish(topic, payload, qos=qos, retain=retain) for payload in payloads
+        ]
+        for info in infos:
+            info.wait_for_publish(20)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def telemetry(ts: int, **values: float) -> bytes:
+    return orjson.dumps({"ts": ts, "values": values or {"a": 1.0}})
+
+
+def stored(journal: Journal) -> list[tuple[str, int, dict[str, float]]]:
+    db = schema.connect(journal.path, read_only=True)
+    sets = {
+        i: schema.signal_set_names(n) for i, n in db.execute("select id, names from signal_set")
+    }
+    rows = db.execute(
+        "select path, ts, signals, vals from reading join asset on asset.id = asset order by reading.id"
+    ).fetchall()
+    db.close()
+    return [
+        (path, ts, dict(zip(sets[signals], np.frombuffer(vals).tolist(), strict=True)))
+        for path, ts, signals, vals in rows
+    ]
+
+
+@pytest.fixture
+def root() -> str:
+    """A topic root of one's own on the shared broker."""
+    return f"root{next(_numbers)}"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(schema.journal_path(tmp_path))
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def subscribe(journal: Journal, root: str):
+    """Start subscribers that end with the test."""
+    started: list[Subscriber] = []
+
+    def start(port: int, protocol: str = "5", **settings) -> Subscriber:
+        broker = BrokerSettings(port=port, client_id=root, protocol=protocol)
+        subscriber = Subscriber(
+            broker, IngestSettings(**settings), Plant(root=root), journal, SystemClock()
+        )
+        subscriber.start(wait_s=10)
+        started.append(subscriber)
+        return subscriber
+
+    yield start
+    for subscriber in started:
+        subscriber.stop()
+
+
+both_ways = pytest.mark.parametrize("receive", ["bulk", "stock"])
+
+
+@both_ways
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_readings_and_events_reach_the_journal(
+    mosquitto: Mosquitto, journal: Journal, subscribe, root: str, receive: str, protocol: str
+) -> None:
+    subscriber = subscribe(mosquitto.port, protocol, receive=receive)
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p1/telemetry", *(telemetry(T0 + i, b=i, a=2.5) for i in range(300)))
+    device.send(f"{root}/s/l/p1/event", orjson.dumps({"ts": T0, "kind": "stop"}))
+    device.send(f"{root}/s/l/p1/telemetry", b"nonsense")
+    device.send(f"{root}/s/l/p2/telemetry", telemetry(T0, c=1), qos=0)
+    device.send(f"{root}/s/l/p3/telemetry", telemetry(T0, c=1), qos=2)
+    wait_until(lambda: subscriber.stats().received == 304)
+    device.close()
+    subscriber.stop()
+    stats = subscriber.stats()
+    assert (stats.stored, stats.events, stats.rejected) == (302, 1, {"json": 1})
+    rows = stored(journal)
+    assert rows[:300] == [("s/l/p1", T0 + i, {"a": 2.5, "b": float(i)}) for i in range(300)]
+    assert {path for path, _, _ in rows[300:]} == {"s/l/p2", "s/l/p3"}
+    (item,) = Quarantine(journal.path).items()
+    assert (item.topic_text, item.payload) == (f"{root}/s/l/p1/telemetry", b"nonsense")
+
+
+@both_ways
+def test_what_was_sent_while_down_comes_later(
+    mosquitto: Mosquitto, journal: Journal, subscribe, root: str, receive: str
+) -> None:
+    subscribe(mosquitto.port, receive=receive).stop()
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(500)))
+    device.close()
+    subscriber = subscribe(mosquitto.port, receive=receive)
+    wait_until(lambda: subscriber.stats().stored == 500)
+    assert [ts for _, ts, _ in stored(journal)] == [T0 + i for i in range(500)]
+
+
+@both_ways
+def test_nothing_is_acknowledged_that_could_not_be_stored(
+    mosquitto: Mosquitto, journal: Journal, subscribe, root: str, receive: str, monkeypatch
+) -> None:
+    commit, full = journal.commit, [True]
+
+    def failing(batch: Batch):
+        if full[0]:
+            raise StoreError("the disk is full")
+        return commit(batch)
+
+    monkeypatch.setattr(journal, "commit", failing)
+    subscriber = subscribe(mosquitto.port, receive=receive, retry_s=0.1)
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(200)))
+    wait_until(lambda: bool(subscriber.stats().blocked))
+    assert subscriber.stats().acknowledged == 0
+    assert "disk is full" in subscriber.stats().blocked
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(200, 250)))
+    full[0] = False
+    wait_until(lambda: subscriber.stats().stored == 250)
+    wait_until(lambda: subscriber.stats().acknowledged == 250)
+    assert subscriber.stats().blocked == ""
+    assert sorted(ts for _, ts, _ in stored(journal)) == [T0 + i for i in range(250)]
+    device.close()
+
+
+def test_retained_messages_older_than_what_is_stored_change_nothing(
+    mosquitto: Mosquitto, journal: Journal, subscribe, root: str
+) -> None:
+    journal.commit(Batch([Reading(AssetPath("s", "l", "p"), T0, {"a": 1.0}, received_ms=T0)]))
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p/telemetry", telemetry(T0 - 1000, a=9), retain=True)
+    device.send(f"{root}/s/l/p/telemetry/a", b"9", retain=True)
+    device.send(f"{root}/s/l/q/telemetry", telemetry(T0 - 1000, a=7), retain=True)
+    subscriber = subscribe(mosquitto.port)
+    wait_until(lambda: subscriber.stats().received == 3)
+    wait_until(lambda: subscriber.stats().stored == 1)
+    assert subscriber.stats().stale == 2
+    assert stored(journal)[-1] == ("s/l/q", T0 - 1000, {"a": 7.0})
+    device.close()
+
+
+def test_a_missing_broker_is_one_clear_error(journal: Journal) -> None:
+    port = free_port()
+    subscriber = Subscriber(
+        BrokerSettings(port=port), IngestSettings(), Plant(), journal, SystemClock()
+    )
+    with pytest.raises(BrokerError, match=f"127.0.0.1:{port} cannot be used"):
+        subscriber.start(wait_s=0.5)
+
+
+@both_ways
+def test_a_killed_broker_loses_nothing(
+    own_mosquitto: Mosquitto, journal: Journal, subscribe, root: str, receive: str
+) -> None:
+    subscriber = subscribe(own_mosquitto.port, receive=receive)
+    device = Publisher(own_mosquitto.port)
+    sent = 0
+    for _ in range(2):
+        device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + sent + i) for i in range(100)))
+        sent += 100
+        time.sleep(
+            1.1
+        )  # the broker writes its state once a second: what it acknowledged is on disk
+        own_mosquitto.kill()
+        own_mosquitto.start()
+        wait_until(lambda: subscriber.stats().connected)
+    device.send(f"{root}/s/l/p/telemetry", telemetry(T0 + sent))
+    wait_until(lambda: len(stored(journal)) == sent + 1)
+    assert subscriber.stats().epoch == 3
+    device.close()
