@@ -45,7 +45,9 @@ class InfluxSettings(_Table):
     org: str = "vigie"
     """Organisation that owns the buckets."""
     bucket: str = "vigie"
-    """Bucket of rollups, events and risks (kept long)."""
+    """Bucket of events and risks (kept longest)."""
+    rollups_bucket: str = ""
+    """Bucket of rollups (kept for `retention.rollups`); empty: `<bucket>-rollups`."""
     readings_bucket: str = ""
     """Bucket of raw readings (kept for `retention.readings`); empty: `<bucket>-readings`."""
     token: str = Field(default="", repr=False)
@@ -71,12 +73,20 @@ class InfluxSettings(_Table):
     def _address(self) -> Self:
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"url {self.url!r} must start with http:// or https://")
+        for name in (self.bucket, self.raw_bucket, self.rollup_bucket):
+            if not name or "/" in name or '"' in name or name.startswith("_"):
+                raise ValueError(f"bucket {name!r} must be a name without / and quotes")
         return self
 
     @property
     def raw_bucket(self) -> str:
         """The bucket of raw readings."""
         return self.readings_bucket or f"{self.bucket}-readings"
+
+    @property
+    def rollup_bucket(self) -> str:
+        """The bucket of rollups."""
+        return self.rollups_bucket or f"{self.bucket}-rollups"
 
     def read_token(self) -> str:
         """Return the token from the settings, the file or the environment (in this order)."""

@@ -1,0 +1,81 @@
+"""forward.db: how far each journal has gone to InfluxDB, durably."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plant.errors import StoreError
+from store.database import Database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS cursor (
+    journal TEXT PRIMARY KEY, id INTEGER NOT NULL, forwarded INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Of one journal: the last id that InfluxDB has, and what became of the messages so far."""
+
+    id: int = 0
+    forwarded: int = 0
+    refused: int = 0
+    expired: int = 0
+
+
+class Cursors:
+    """The positions of all journals; shared between processes."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._database = Database(data_dir / "forward.db", _SCHEMA)
+        self._lock_file = data_dir / "forward.lock"
+
+    def get(self, journal: str) -> Position:
+        """Return the position of a journal (0 when it was never forwarded)."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT id, forwarded, refused, expired FROM cursor WHERE journal = ?", (journal,)
+            ).fetchone()
+        return Position(*row) if row else Position()
+
+    def set(self, journal: str, position: Position) -> None:
+        """Store a position; it is on the disk when this returns."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?, ?)",
+                (journal, position.id, position.forwarded, position.refused, position.expired),
+            )
+
+    @contextmanager
+    def only_one(self) -> Iterator[bool]:
+        """Try to be the one forwarder of this folder, among all processes and threads.
+
+        Two at a time could let an old value overtake its correction.
+        """
+        try:
+            handle = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(
+                f"{self._lock_file} cannot be opened ({error.strerror}).",
+                fix="Check the folder's permissions.",
+            ) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(handle)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()

@@ -1,0 +1,303 @@
+"""Journal to InfluxDB: everything that was committed arrives, in order, once it can.
+
+The cursor moves only after the server has taken a batch (or its poisoned points are in quarantine),
+so a crash at any moment means sending some points again, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from plant.clock import Clock
+from plant.errors import StoreError
+from store.cursors import Cursors, Position
+from store.delivery import Delivery, Outcome, Stopped
+from store.encode import Encoder
+from store.influx_client import InfluxConnection
+from store.journals import JournalReader, Journals
+from store.quarantine import Quarantine, Quarantined
+from store.settings import InfluxSettings
+
+_log = structlog.get_logger(__name__)
+REASON = "influx_refused"
+_ERROR_PAUSE_S = 2.0
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStats:
+    """How forwarding goes. `lag_ms` is the age of the oldest message that is not in InfluxDB yet."""
+
+    running: bool
+    forwarded: int
+    refused: int
+    expired: int
+    waiting: int
+    lag_ms: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A batch, ready to send."""
+
+    start: int
+    stop: int
+    readings: list[str]
+    events: list[str]
+    count: int
+
+
+class Forwarder:
+    """Sends all journals of a data folder to InfluxDB, in a thread of its own or by `drain`.
+
+    Memory is bounded by two batches, whatever waits in the journals.
+    """
+
+    def __init__(
+        self, settings: InfluxSettings, data_dir: Path, clock: Clock, *, seed: int = 0
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._journals = Journals(data_dir)
+        self._cursors = Cursors(data_dir)
+        self._connection = InfluxConnection(settings)
+        self._stopping = threading.Event()
+        self._delivery = Delivery(self._connection, clock, self._stopping, seed=seed)
+        self._encoders: dict[str, Encoder] = {}
+        self._thread: threading.Thread | None = None
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="vigie-forward-read")
+        self._error = ""
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Forward in the background until `stop`."""
+        if self._thread is None:
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name="vigie-forward", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what is not forwarded yet waits in the journals."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def close(self) -> None:
+        """Stop, and release files and connections."""
+        self.stop()
+        self._ahead.shutdown()
+        self._connection.close()
+        self._journals.close()
+        self._cursors.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._cursors.only_one() as mine:
+                    while mine and not self._stopping.is_set():
+                        if not self._round():
+                            self._stopping.wait(self._settings.idle_s)
+                self._stopping.wait(self._settings.idle_s)
+            except Stopped:
+                return
+            except StoreError as error:  # a full disk, a damaged journal: say so and go on
+                self._note(str(error))
+                self._stopping.wait(_ERROR_PAUSE_S)
+            except Exception as error:  # the thread must outlive its bugs: readings wait on it
+                self._note(f"{type(error).__name__}: {error}")
+                _log.exception("forward.failed")
+                self._stopping.wait(_ERROR_PAUSE_S)
+
+    def _note(self, error: str) -> None:
+        if error != self._error:
+            _log.error("forward.trouble", error=error)
+        self._error = error
+
+    # -- forwarding -------------------------------------------------------------------------
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Forward what is committed now; tell whether all of it is in InfluxDB.
+
+        Runs in the caller's thread unless another forwarder of this folder is at work, which is
+        then waited for.
+        """
+        deadline = time.monotonic() + timeout_s
+        goal = self._last_ids()
+        while True:
+            if self._thread is None:
+                with self._cursors.only_one() as mine:
+                    if mine:
+                        return self._drain_here(goal, deadline)
+            if self._reached(goal):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+
+    def _drain_here(self, goal: dict[str, int], deadline: float) -> bool:
+        alarm = threading.Timer(max(0.0, deadline - time.monotonic()), self._stopping.set)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            while not self._reached(goal):
+                self._round()
+        except Stopped:
+            return self._reached(goal)
+        finally:
+            alarm.cancel()
+            if self._thread is None:
+                self._stopping.clear()
+        return True
+
+    def _last_ids(self) -> dict[str, int]:
+        goal = {}
+        for reader in self._journals.readers():
+            with reader.connection() as db:
+                goal[reader.name] = reader.last_id(db)
+        return goal
+
+    def _reached(self, goal: dict[str, int]) -> bool:
+        return all(self._cursors.get(name).id >= last for name, last in goal.items())
+
+    def _round(self) -> bool:
+        """Forward what each journal has; tell whether there was anything."""
+        busy = False
+        for reader in self._journals.readers():
+            busy = self._forward(reader) or busy
+        self._error = ""
+        return busy
+
+    def _forward(self, reader: JournalReader) -> bool:
+        """Forward one journal to its end, reading the next batch while one is on its way."""
+        position = self._position(reader)
+        load = self._load(reader, position.id)
+        found = load.stop > load.start
+        while load.stop > load.start:
+            ahead: Future[_Load] = self._ahead.submit(self._load, reader, load.stop)
+            try:
+                outcome = self._send(reader, load)
+            finally:
+                wait([ahead])  # also after a failure: two threads must not share the encoder
+            position = replace(
+                position,
+                id=load.stop,
+                forwarded=position.forwarded + load.count - len(outcome.refused) - outcome.expired,
+                refused=position.refused + len(outcome.refused),
+                expired=position.expired + outcome.expired,
+            )
+            self._cursors.set(reader.name, position)
+            load = ahead.result()
+        return found
+
+    def _position(self, reader: JournalReader) -> Position:
+        position = self._cursors.get(reader.name)
+        with reader.connection() as db:
+            last = reader.last_id(db)
+        if position.id > last:
+            _log.warning("forward.journal_restarted", journal=reader.name, cursor=position.id)
+            position = replace(position, id=0)
+            self._cursors.set(reader.name, position)
+        return position
+
+    def _load(self, reader: JournalReader, cursor: int) -> _Load:
+        encoder = self._encoders.setdefault(reader.name, Encoder(reader))
+        readings, events, stop = encoder.after(cursor, self._settings.batch_messages)
+        return _Load(cursor, stop, readings, events, len(readings) + len(events))
+
+    def _send(self, reader: JournalReader, load: _Load) -> Outcome:
+        raw, main = self._settings.raw_bucket, self._settings.bucket
+        outcome = self._delivery.send(raw, load.readings, "ms")
+        self._set_aside(reader, raw, outcome)
+        about_events = self._delivery.send(main, load.events, "ns")
+        self._set_aside(reader, main, about_events)
+        return Outcome(
+            outcome.expired + about_events.expired, outcome.refused + about_events.refused
+        )
+
+    def _set_aside(self, reader: JournalReader, bucket: str, outcome: Outcome) -> None:
+        if not outcome.refused:
+            if outcome.expired:
+                _log.warning("forward.expired", bucket=bucket, points=outcome.expired)
+            return
+        now_ms = self._clock.now_ms()
+        Quarantine(reader.path).add(
+            [
+                Quarantined(
+                    received_ms=now_ms,
+                    topic=f"influx/{bucket}".encode(),
+                    payload=line.encode("utf-8", "surrogatepass"),
+                    reason=REASON,
+                    message=f"InfluxDB answered {refusal.status}: {refusal.message}",
+                    origin="influx",
+                )
+                for line, refusal in outcome.refused
+            ]
+        )
+        _log.error("forward.refused", bucket=bucket, points=len(outcome.refused))
+
+    # -- what is going on -------------------------------------------------------------------
+
+    def forwarded_up_to(self, journal: str) -> int:
+        """Return the last id of a journal that InfluxDB has."""
+        return self._cursors.get(journal).id
+
+    def stats(self) -> ForwardStats:
+        """Return counts since the beginning, and what waits now. Raises StoreError."""
+        total, waiting, oldest = Position(), 0, None
+        for reader in self._journals.readers():
+            at = self._cursors.get(reader.name)
+            total = Position(
+                0,
+                total.forwarded + at.forwarded,
+                total.refused + at.refused,
+                total.expired + at.expired,
+            )
+            with reader.connection() as db:
+                count, received = _waiting(db, at.id)
+            waiting += count
+            if received is not None:
+                oldest = received if oldest is None else min(oldest, received)
+        return ForwardStats(
+            running=self._thread is not None and self._thread.is_alive(),
+            forwarded=total.forwarded,
+            refused=total.refused,
+            expired=total.expired,
+            waiting=waiting,
+            lag_ms=0 if oldest is None else max(0, self._clock.now_ms() - oldest),
+            error=self._error or self._delivery.health.error,
+        )
+
+
+def forward_now(
+    settings: InfluxSettings, data_dir: Path, clock: Clock, timeout_s: float = 60.0
+) -> bool:
+    """Forward all journals once; tell whether everything is in InfluxDB."""
+    forwarder = Forwarder(settings, data_dir, clock)
+    try:
+        return forwarder.drain(timeout_s)
+    finally:
+        forwarder.close()
+
+
+def _waiting(db: Any, cursor: int) -> tuple[int, int | None]:
+    count, received = 0, None
+    for table in ("reading", "event"):
+        n, first = db.execute(
+            f"select count(*), (select received from {table} where id > ?1 order by id limit 1) "  # noqa: S608 - our own names
+            f"from {table} where id > ?1",
+            (cursor,),
+        ).fetchone()
+        count += n
+        if first is not None:
+            received = first if received is None else min(received, first)
+    return count, received

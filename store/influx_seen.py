@@ -1,0 +1,49 @@
+"""Which machines have readings in InfluxDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plant.asset import AssetPath
+from store.influx_client import InfluxConnection
+from store.lines import RECEIVED, RUN, signal_name
+from store.port import SeenAsset
+from store.seen import Seen, merge_seen
+
+_NS_PER_MS = 1_000_000
+
+
+def seen_assets(connection: InfluxConnection, bucket: str) -> list[SeenAsset]:
+    """Return every machine of the bucket in path order. Raises StoreError.
+
+    First, last and count read one field (the time of receipt, which every reading has); which
+    signals there are comes from the last value of each field.
+    """
+    tables: dict[str, dict[AssetPath, Seen]] = {}
+    for what in ("first", "last", "count"):
+        select = f'SELECT {what}("{RECEIVED}") AS "value" FROM "reading" GROUP BY *'  # noqa: S608 - our own names
+        for tags, row in connection.tables(bucket, select):
+            simulated = tags.get("simulated", "") == "true"
+            table = tables.setdefault(str(simulated), {})
+            asset = AssetPath(tags["site"], tags["line"], tags["asset"])
+            seen = table.setdefault(asset, Seen(0, 0, 0, last_run=(0, simulated, "")))
+            if what == "count":
+                seen.readings = int(row["value"])
+            elif what == "first":
+                seen.first_ms = int(row["time"]) // _NS_PER_MS
+            else:
+                seen.last_ms = int(row["time"]) // _NS_PER_MS
+    for tags, row in connection.tables(bucket, 'SELECT last(*) FROM "reading" GROUP BY *'):
+        simulated = tags.get("simulated", "") == "true"
+        asset = AssetPath(tags["site"], tags["line"], tags["asset"])
+        known = tables.get(str(simulated), {}).get(asset)
+        if known is not None:
+            _take_fields(known, row)
+    return merge_seen(tables.values())
+
+
+def _take_fields(seen: Seen, row: dict[str, Any]) -> None:
+    fields = {name.removeprefix("last_"): value for name, value in row.items() if name != "time"}
+    seen.last_run = (0, seen.last_run[1], str(fields.pop(RUN, None) or ""))
+    fields.pop(RECEIVED, None)
+    seen.signals.update(signal_name(name) for name, value in fields.items() if value is not None)
