@@ -129,10 +129,10 @@ def crossfit(
     losses = np.mean([fit.held_out_loss for fit in fits], axis=0)
     rounds = max(1, int(np.argmin(losses)))
     logits = np.zeros((len(X), len(edges_h) - 1))
-    for k, fit in enumerate(fits):
+    for k, fitted in enumerate(fits):
         inside = fold == k
-        forest = parse_forest(fit.text).first(rounds)
-        logits[inside] = forest.predict_bins(X[inside], len(edges_h) - 1)[:, :, 0] + fit.offsets
+        forest = parse_forest(fitted.text).first(rounds)
+        logits[inside] = forest.predict_bins(X[inside], len(edges_h) - 1)[:, :, 0] + fitted.offsets
     return CrossFit(logits, fold, rounds, float(losses[rounds]), float(losses[0]))
 
 

@@ -40,7 +40,7 @@ class ModelSettings(BaseModel):
         default=0.05,
         ge=0,
         lt=0.5,
-        description="Share of as-found codes that are wrong: a code the machine's looks contradict is doubted.",
+        description="Share of as-found codes that are wrong: one the machine's looks contradict is doubted.",
     )
 
     # ---- the hazard model

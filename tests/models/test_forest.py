@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from models.bundle import Bundle
+from models.forest import parse_forest
+from models.hazard import as_input
+from plant.errors import ModelError
+
+
+def awkward_rows(bundle: Bundle, n: int = 300) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    X = rng.normal(0, 2, (n, len(bundle.features)))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[rng.random(X.shape) < 0.1] = 0.0
+    X[0] = np.inf
+    X[1] = -np.inf
+    return as_input(X)
+
+
+def test_joint_walk_equals_lightgbm_bit_for_bit(bundle: Bundle) -> None:
+    assert bundle.hazard is not None
+    X = awkward_rows(bundle)
+    bins = bundle.hazard.bins
+    rows = np.column_stack([np.repeat(X, bins, axis=0), np.tile(np.arange(bins), len(X))])
+    theirs = lgb.Booster(model_str=bundle.hazard.texts[0]).predict(
+        rows, raw_score=True, num_threads=1
+    )
+    ours = bundle.hazard.forests[0].predict_bins(X, bins)[:, :, 0]
+    assert np.array_equal(ours, np.asarray(theirs).reshape(len(X), bins))
+
+
+def test_modes_equal_lightgbm_bit_for_bit(bundle: Bundle) -> None:
+    assert bundle.modes is not None
+    assert bundle.modes.forest is not None
+    X = awkward_rows(bundle)
+    rows = np.column_stack([X, np.full(len(X), 3)])
+    theirs = lgb.Booster(model_str=bundle.modes.text).predict(rows, raw_score=True, num_threads=1)
+    assert np.array_equal(bundle.modes.forest.predict_bins(X, 10)[:, 3, :], np.asarray(theirs))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("left_child=", "left_child=7 "),
+        ("split_feature=", "split_feature=9999 "),
+        ("leaf_value=", "leaf_value=nan "),
+        ("num_leaves=", "num_leaves=-"),
+        ("max_feature_idx=", "max_feature_idx=x"),
+    ],
+)
+def test_damaged_trees_are_refused(bundle: Bundle, old: str, new: str) -> None:
+    assert bundle.hazard is not None
+    with pytest.raises(ModelError):
+        parse_forest(bundle.hazard.texts[0].replace(old, new))
+
+
+def test_a_walk_cannot_run_in_circles(bundle: Bundle) -> None:
+    assert bundle.hazard is not None
+    text = bundle.hazard.texts[0]
+    line = next(
+        part for part in text.splitlines() if part.startswith("left_child=") and len(part) > 20
+    )
+    loop = "left_child=" + " ".join("0" for _ in line.split("=")[1].split())
+    with pytest.raises(ModelError, match="do not form a tree"):
+        parse_forest(text.replace(line, loop))
+
+
+def test_wrong_number_of_features_is_refused(bundle: Bundle) -> None:
+    assert bundle.hazard is not None
+    with pytest.raises(ModelError, match="features"):
+        bundle.hazard.logits(np.zeros((1, 3)))
