@@ -51,10 +51,10 @@ def test_every_mutated_file_is_refused(saved: Path) -> None:
         good = path.read_bytes()
         for at in (0, len(good) // 2, len(good) - 2):
             path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
-            with pytest.raises(ModelError, match="damaged|not a Vigie model"):
+            with pytest.raises(ModelError, match=r"damaged|not a Vigie model"):
                 load(saved)
         path.write_bytes(good[: len(good) // 2])
-        with pytest.raises(ModelError, match="damaged|not a Vigie model"):
+        with pytest.raises(ModelError, match=r"damaged|not a Vigie model"):
             load(saved)
         path.write_bytes(good)
     load(saved)
