@@ -1,0 +1,304 @@
+"""The life of an alarm, after ISA-18.2 (ANSI/ISA-18.2-2016, alarm state transition diagram). Pure.
+
+A condition that holds for the on-delay *wishes* for an alarm; the desk grants or holds it within the
+crew's budget. An open alarm escalates after its delay, returns to normal after the off-delay, is
+acknowledged, shelved and suppressed; there is one open alarm per asset and mode. Silence and bad
+data neither raise nor clear anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from plant.asset import AssetPath
+from plant.risk import Risk, Severity
+from serve.alarms.rules import Rules
+from serve.alarms.state import (
+    OURSELVES,
+    Action,
+    Alarm,
+    AssetAlarms,
+    Pending,
+    Transition,
+    alarm_id,
+)
+from serve.severity import grade_risk, p_within, rank
+
+#: A second mode gets an alarm of its own only when it explains at least half of the risk.
+_DOMINANT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A condition that is due to become an alarm. `loss` is what ignoring it is expected to cost."""
+
+    asset: AssetPath
+    mode: str
+    severity: Severity
+    crew: str
+    p: float | None
+    loss: float
+    risk: Risk
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an observation did to one asset."""
+
+    state: AssetAlarms
+    transitions: tuple[Transition, ...] = ()
+    wish: Wish | None = None
+
+
+def observe(state: AssetAlarms, risk: Risk, rules: Rules) -> Outcome:
+    """Take one assessment. One that is not newer than the last changes nothing: repeats are harmless."""
+    ts = risk.ts_ms
+    if ts <= state.last_ms:
+        return Outcome(state)
+    if state.last_ms and ts - state.last_ms > rules.gap_ms:
+        state = _interrupted(state)
+    state, steps = elapse(replace(state, last_ms=ts), ts, rules)
+    if risk.status == "maintenance":
+        state, more = _suppress(state, ts)
+        return Outcome(_interrupted(state), (*steps, *more))
+    if state.suppressed:
+        state, more = _unsuppress(state, ts)
+        steps = (*steps, *more)
+    severity = grade_risk(risk, rules.settings.severity, rules.plant.kind_of(risk.asset))
+    if severity is None:
+        return Outcome(_interrupted(state), steps)
+    kept: list[Alarm] = []
+    for alarm in state.alarms:
+        after, step = _follow(alarm, risk, severity, rules)
+        if step is not None:
+            steps = (*steps, step)
+        if after.state != "closed":
+            kept.append(after)
+    state = replace(state, alarms=tuple(kept))
+    state, wish = _wish(state, risk, severity, rules)
+    return Outcome(state, steps, wish)
+
+
+def elapse(
+    state: AssetAlarms, now_ms: int, rules: Rules
+) -> tuple[AssetAlarms, tuple[Transition, ...]]:
+    """Let time pass without an assessment: shelving ends, old returned alarms close."""
+    steps: list[Transition] = []
+    kept: list[Alarm] = []
+    for alarm in state.alarms:
+        after = alarm
+        if after.shelved_until_ms is not None and after.shelved_until_ms <= now_ms:
+            after = _unshelved(after)
+            after, step = _step(after, "unshelve", alarm, now_ms, OURSELVES, "its time is over")
+            steps.append(step)
+        if after.returned_ms is not None and now_ms - after.returned_ms >= rules.close_returned_ms:
+            before, after = after, replace(after, state="closed")
+            after, step = _step(after, "close", before, now_ms, OURSELVES, "nobody acknowledged it")
+            steps.append(step)
+        else:
+            kept.append(after)
+    if not steps:
+        return state, ()
+    return replace(state, alarms=tuple(kept)), tuple(steps)
+
+
+def grant(state: AssetAlarms, wish: Wish) -> tuple[AssetAlarms, Transition]:
+    """Raise the alarm that was wished for; one that had returned unacknowledged comes back as itself."""
+    ts, why = wish.risk.ts_ms, wish.risk.sentence
+    before = next((alarm for alarm in state.alarms if alarm.mode == wish.mode), None)
+    alarm = _wished(wish, ts)
+    if before is None:
+        step = Transition("raise", alarm, "normal", ts, OURSELVES, why)
+    else:
+        alarm = replace(alarm, id=before.id, raised_ms=before.raised_ms)
+        step = Transition("reraise", alarm, before.shown_state, ts, OURSELVES, why)
+    others = tuple(other for other in state.alarms if other.mode != wish.mode)
+    return replace(state, pending=None, other_mode=None, alarms=(*others, alarm)), step
+
+
+def hold(state: AssetAlarms, wish: Wish, why: str) -> tuple[AssetAlarms, Transition | None]:
+    """Keep a due condition waiting because the crew's budget is spent; said once per condition."""
+    waiting = state.pending or state.other_mode
+    if waiting is None or waiting.held:
+        return state, None
+    marked = replace(waiting, held=True)
+    held = replace(_wished(wish, wish.risk.ts_ms), state="held")
+    step = Transition("hold", held, "normal", wish.risk.ts_ms, OURSELVES, why)
+    if state.pending is not None:
+        return replace(state, pending=marked), step
+    return replace(state, other_mode=marked), step
+
+
+def renew(
+    state: AssetAlarms, modes: tuple[str, ...], ts_ms: int, why: str
+) -> tuple[AssetAlarms, tuple[Transition, ...]]:
+    """Close the alarms that a repair has answered (`modes` empty: the whole asset)."""
+    steps: list[Transition] = []
+    kept: list[Alarm] = []
+    for alarm in state.alarms:
+        if alarm.raised_ms < ts_ms and (not modes or alarm.mode in modes or not alarm.mode):
+            after = replace(alarm, state="closed", suppressed=False)
+            steps.append(_step(after, "close", alarm, ts_ms, OURSELVES, why)[1])
+        else:
+            kept.append(alarm)
+    if not steps:
+        return state, ()
+    return replace(state, pending=None, other_mode=None, alarms=tuple(kept)), tuple(steps)
+
+
+def _follow(
+    alarm: Alarm, risk: Risk, severity: Severity, rules: Rules
+) -> tuple[Alarm, Transition | None]:
+    """Escalate or return an open alarm. `severity` is the risk's without any hysteresis."""
+    if not alarm.is_active:
+        return alarm, None
+    ts = risk.ts_ms
+    kind = rules.plant.kind_of(risk.asset)
+    held = grade_risk(risk, rules.settings.severity, kind, alarm.severity) or "normal"
+    if rank(held) < rank(rules.settings.alarms.raise_from):
+        since = alarm.calm_since_ms if alarm.calm_since_ms is not None else ts
+        alarm = replace(alarm, calm_since_ms=since, rising_since_ms=None)
+        if ts - since < rules.off_delay_ms:
+            return alarm, None
+        seen = alarm.state == "acknowledged" or alarm.shelved_until_ms is not None
+        after = replace(
+            _told(alarm, risk, rules), state="closed" if seen else "returned", returned_ms=ts
+        )
+        return _step(after, "return", alarm, ts, OURSELVES, risk.sentence)
+    alarm = replace(alarm, calm_since_ms=None)
+    if rank(severity) <= rank(alarm.severity):
+        return replace(alarm, rising_since_ms=None), None
+    since = alarm.rising_since_ms if alarm.rising_since_ms is not None else ts
+    if ts - since < rules.on_delay_ms(critical=severity == "critical"):
+        return replace(alarm, rising_since_ms=since), None
+    after = replace(
+        _told(_unshelved(alarm), risk, rules),
+        state="unacknowledged",
+        severity=severity,
+        acknowledged_ms=None,
+        acknowledged_by="",
+        rising_since_ms=None,
+    )
+    return _step(after, "escalate", alarm, ts, OURSELVES, risk.sentence)
+
+
+def _wish(
+    state: AssetAlarms, risk: Risk, severity: Severity, rules: Rules
+) -> tuple[AssetAlarms, Wish | None]:
+    """Run the on-delays.
+
+    Without an open alarm they belong to the asset, so that a mode that changes from row to row
+    cannot keep an alarm from being raised.
+    """
+    ts = risk.ts_ms
+    mode = risk.mode.code if risk.mode is not None else ""
+    due = rank(severity) >= rank(rules.settings.alarms.raise_from)
+    active = {alarm.mode for alarm in state.alarms if alarm.is_active}
+    delay = rules.on_delay_ms(critical=severity == "critical")
+    if not active:
+        waiting = (
+            replace(state.pending, mode=mode) if state.pending is not None else Pending(ts, mode)
+        )
+        state = replace(state, pending=waiting if due else None, other_mode=None)
+    else:
+        other = due and risk.mode is not None and risk.mode.p >= _DOMINANT and mode not in active
+        same = state.other_mode is not None and state.other_mode.mode == mode
+        waiting = state.other_mode if same and state.other_mode is not None else Pending(ts, mode)
+        due = other
+        delay = max(delay, rules.mode_change_ms)
+        state = replace(state, pending=None, other_mode=waiting if due else None)
+    if not due or ts - waiting.since_ms < delay:
+        return state, None
+    p = _p(risk, rules)
+    wish = Wish(
+        asset=risk.asset,
+        mode=mode,
+        severity=severity,
+        crew=rules.crew(risk.asset, mode),
+        p=p,
+        loss=(p or 0.0) * rules.loss(risk.asset, mode),
+        risk=risk,
+    )
+    return state, wish
+
+
+def _wished(wish: Wish, ts_ms: int) -> Alarm:
+    risk = wish.risk
+    return Alarm(
+        id=alarm_id(wish.asset, wish.mode, ts_ms),
+        asset=wish.asset,
+        mode=wish.mode,
+        label=risk.mode.label if risk.mode is not None else "",
+        crew=wish.crew,
+        state="unacknowledged",
+        severity=wish.severity,
+        raised_ms=ts_ms,
+        changed_ms=ts_ms,
+        p=wish.p,
+        sentence=risk.sentence,
+        simulated=risk.simulated,
+        run_id=risk.run_id,
+    )
+
+
+def _suppress(state: AssetAlarms, ts_ms: int) -> tuple[AssetAlarms, tuple[Transition, ...]]:
+    if state.suppressed:
+        return state, ()
+    pairs = [
+        _step(
+            replace(alarm, suppressed=True),
+            "suppress",
+            alarm,
+            ts_ms,
+            OURSELVES,
+            "maintenance began",
+        )
+        for alarm in state.alarms
+    ]
+    alarms = tuple(alarm for alarm, _ in pairs)
+    return replace(state, suppressed=True, alarms=alarms), tuple(step for _, step in pairs)
+
+
+def _unsuppress(state: AssetAlarms, ts_ms: int) -> tuple[AssetAlarms, tuple[Transition, ...]]:
+    pairs = [
+        _step(
+            replace(alarm, suppressed=False),
+            "unsuppress",
+            alarm,
+            ts_ms,
+            OURSELVES,
+            "maintenance ended",
+        )
+        for alarm in state.alarms
+    ]
+    alarms = tuple(alarm for alarm, _ in pairs)
+    return replace(state, suppressed=False, alarms=alarms), tuple(step for _, step in pairs)
+
+
+def _interrupted(state: AssetAlarms) -> AssetAlarms:
+    """Start every delay anew: what was not observed did not hold."""
+    if state.pending is None and state.other_mode is None and not state.alarms:
+        return state
+    alarms = tuple(
+        replace(alarm, calm_since_ms=None, rising_since_ms=None) for alarm in state.alarms
+    )
+    return replace(state, pending=None, other_mode=None, alarms=alarms)
+
+
+def _told(alarm: Alarm, risk: Risk, rules: Rules) -> Alarm:
+    return replace(alarm, p=_p(risk, rules), sentence=risk.sentence)
+
+
+def _unshelved(alarm: Alarm) -> Alarm:
+    return replace(alarm, shelved_until_ms=None, shelved_by="", shelve_reason="")
+
+
+def _step(
+    after: Alarm, action: Action, before: Alarm, ts_ms: int, who: str, why: str
+) -> tuple[Alarm, Transition]:
+    after = replace(after, changed_ms=ts_ms)
+    return after, Transition(action, after, before.shown_state, ts_ms, who, why)
+
+
+def _p(risk: Risk, rules: Rules) -> float | None:
+    return None if risk.p_fail is None else p_within(risk, rules.settings.severity.horizon_h)
