@@ -40,10 +40,27 @@ def break_windows(
             streams.append(weekly_windows(spec.days, spec.start, spec.end, zone, from_ms))
         elif spec.from_ is not None and spec.to is not None and _ms(spec.to) > from_ms:
             streams.append(iter([(_ms(spec.from_), _ms(spec.to))]))
-    return merged(heapq.merge(*streams))
+    return _joined(heapq.merge(*streams))
 
 
-def merged(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def closed_windows(
+    shifts: Sequence[ShiftSpec], zone: ZoneInfo, from_ms: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the times outside the shifts; none when there are no shifts."""
+    streams = [weekly_windows(s.days, s.start, s.end, zone, from_ms) for s in shifts if s.days]
+    closes = from_ms
+    for opens, end in _joined(heapq.merge(*streams)):
+        if opens > closes:
+            yield closes, opens
+        closes = end
+
+
+def merge(*windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Join several ascending streams of windows into one without overlaps."""
+    return _joined(heapq.merge(*windows))
+
+
+def _joined(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join windows that touch or overlap."""
     current: tuple[int, int] | None = None
     for window in windows:

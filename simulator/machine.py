@@ -78,8 +78,6 @@ class Machine(ABC):
     running_above: ClassVar[float]
     #: Hours after which the warm-up has done 63 % of its way (first-order heating).
     warm_up_h: ClassVar[float] = 0.6
-    #: What the machine makes in an hour at rated speed, for the line.
-    rate_per_h: ClassVar[float] = 60.0
 
     @abstractmethod
     def measure(self, s: State) -> list[Array]:

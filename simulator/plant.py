@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import simpy
 
@@ -16,41 +16,28 @@ from plant.asset import AssetPath
 from plant.config import ModeSpec, Plant, parse_plant
 from plant.errors import DataError
 from plant.event import Event
-from plant.times import DAY_MS, HOUR_MS
+from plant.times import DAY_MS
 from simulator.frames import AssetFrame, Sampler, sample_frames
+from simulator.layout import LineLayout
 from simulator.line import Line
 from simulator.machines import machine
+from simulator.maintenance import Maintenance
 from simulator.presets import preset_toml
 from simulator.records import Logbook, TrueEvent
-from simulator.rng import keyed
 from simulator.settings import DEFAULT_START_MS, SimulatorSettings
+from simulator.station import Job, Station
 from simulator.unit import Unit
-from simulator.workshop import Crew, Process, Workshop
+from simulator.workshop import Workshop
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Planned work from outside: renew these modes (empty: all) of a machine, not before `start_ms`."""
-
-    asset: AssetPath
-    start_ms: int
-    scope: tuple[str, ...] = ()
-    duration_h: float | None = None
-    note: str = ""
-
-
-@dataclass(slots=True)
-class Station:
-    """A machine in its place: up or not, and which order of things its next failure belongs to."""
-
-    unit: Unit
-    line: Line
-    up: bool = True
-    version: int = 0
+__all__ = ["Job", "PlantSimulation", "Simulation", "Station", "simulate"]
 
 
 class PlantSimulation:
-    """A running plant. `advance` moves it; `obey` hands it a schedule; logs are in `book`."""
+    """A running plant. `advance` moves it; `obey` hands it a schedule; logs are in `book`.
+
+    lines: layouts by `site/line`; a line without one gets its machines in pairs, the pairs in series.
+    assets: simulate only these paths.
+    """
 
     def __init__(
         self,
@@ -68,6 +55,7 @@ class PlantSimulation:
         self.book = Logbook(self.settings.records, self.seed, self.run_id)
         self.env = simpy.Environment(initial_time=start_ms)
         self.workshop = Workshop(self.env, plant)
+        self.maintenance = Maintenance(self)
         self.lines: dict[str, Line] = {}
         self.stations: dict[AssetPath, Station] = {}
         wanted = None if assets is None else set(assets)
@@ -79,24 +67,19 @@ class PlantSimulation:
         self.sampler = Sampler(self)
         for line in self.lines.values():
             line.begin()
-        for number, station in enumerate(self.stations.values()):
-            self._expect(station)
-            self.env.process(self._rounds(station, number))
-            self.env.process(self._preventive(station, number))
+        for station in self.stations.values():
+            self.maintenance.begin(station)
 
     def _add(self, asset: AssetPath, kind: str) -> None:
         line = self.lines.get(asset.line_path)
         if line is None:
-            line = Line(self.env, self.plant, asset.line_path, self.seed, self._changed)
+            layout = self.settings.lines.get(asset.line_path, LineLayout())
+            line = Line(self.env, self.plant, asset.line_path, layout, self.seed, self._changed)
             self.lines[asset.line_path] = line
         unit = Unit(
-            asset,
-            machine(kind),
-            seed=self.seed,
-            start_ms=self.start_ms,
-            wear=self.settings.wear,
+            asset, machine(kind), seed=self.seed, start_ms=self.start_ms, wear=self.settings.wear
         )
-        self.stations[asset] = Station(unit, line)
+        self.stations[asset] = Station(unit, line, len(self.stations))
         line.add(unit)
 
     @property
@@ -109,12 +92,17 @@ class PlantSimulation:
         if until_ms > self.env.now:
             self.env.run(until=until_ms)
 
+    def station(self, asset: AssetPath) -> Station:
+        """Return a machine in its place. Raises DataError for one that is not simulated."""
+        found = self.stations.get(asset)
+        if found is None:
+            raise DataError(f"the machine {asset} is not simulated.")
+        return found
+
     def obey(self, jobs: Sequence[Job]) -> None:
         """Take over a schedule; a job whose time has passed begins now."""
         for job in jobs:
-            if job.asset not in self.stations:
-                raise DataError(f"the job's machine {job.asset} is not simulated.")
-            self.env.process(self._job(self.stations[job.asset], job))
+            self.maintenance.obey(self.station(job.asset), job)
 
     def mode_spec(self, unit: Unit, code: str) -> ModeSpec:
         """Return what a repair takes: from plant.toml, else the kind's own figures."""
@@ -122,182 +110,50 @@ class PlantSimulation:
         return configured or unit.machine.modes[code].spec
 
     def _changed(self, unit: Unit) -> None:
-        """Expect the next failure anew after the line changed how a machine runs."""
-        station = self.stations.get(unit.asset)
-        if station is not None:
-            self._expect(station)
-
-    def _expect(self, station: Station) -> None:
+        """Expect the next failure anew, for the line changed how a machine runs."""
+        station = self.stations[unit.asset]
         station.version += 1
-        due = station.unit.next_failure()
+        due = unit.next_failure()
         if due is None or not station.up:
             return
         version, (ts_ms, code) = station.version, due
-        alarm = self.env.timeout(max(ts_ms - self.env.now, 0))
+        alarm = self.env.timeout(max(ts_ms - self.now_ms, 0))
         alarm.callbacks.append(lambda _: self._due(station, version, code))
 
     def _due(self, station: Station, version: int, code: str) -> None:
-        if station.up and version == station.version:
+        if version == station.version:
             self.fail(station, code)
 
     def fail(self, station: Station, code: str, cause: str = "") -> None:
-        """Let a machine fail now: log it, stop it, call for repair."""
-        unit, now = station.unit, self.now_ms
-        life = unit.lives[code]
+        """Let a machine fail now: log it, stop it, call for repair. It must be up."""
+        unit = station.unit
         if not cause:
             visible = unit.machine.modes[code].visible
-            cause = "induced" if life.induced else "wear" if visible else "shock"
-        self._note(unit, "failure", code, cause)
-        self._take_down(station)
-        common = {"mode": code, "planned": False, "found": "failed"}
-        self._write(unit, now, "failure", **common, note=f"{self.mode_spec(unit, code).label}")
-        self._write(unit, now, "stop", mode=code, planned=False)
-        self.env.process(self._repair(station, (code,), planned=False, down_since=now))
+            cause = "induced" if unit.lives[code].induced else "wear" if visible else "shock"
+        self.note(unit, "failure", code, cause)
+        self.take_down(station)
+        label = self.mode_spec(unit, code).label
+        self.write(unit, "failure", mode=code, planned=False, found="failed", note=label)
+        self.write(unit, "stop", mode=code, planned=False)
+        self.maintenance.correct(station, code)
 
-    def _take_down(self, station: Station) -> None:
+    def take_down(self, station: Station) -> None:
+        """Stop a machine for good, until it is brought up again."""
         station.up = False
         station.version += 1
         station.line.set_up(station.unit, up=False)
 
-    def _repair(
-        self,
-        station: Station,
-        codes: tuple[str, ...],
-        *,
-        planned: bool,
-        down_since: int | None = None,
-        job: Job | None = None,
-    ) -> Process:
-        """Wait for parts and people, work, renew, start again. The machine stops when work begins."""
-        unit, env = station.unit, self.env
-        specs = [self.mode_spec(unit, code) for code in codes]
-        for spec in specs:
-            yield from self.workshop.take_parts(spec.parts)
-        lead = max(specs, key=lambda spec: spec.duration_h)
-        crew = self.workshop.crew_for(lead.skill, unit.asset.site, lead.crew_size)
-        requests = yield from self._people(crew, lead.crew_size)
-        if planned and not station.up:
-            self._release(crew, requests)  # it broke down meanwhile: that repair has its own order
-            return
-        if planned:
-            down_since = self.now_ms
-            self._take_down(station)
-            self._write(unit, down_since, "stop", mode=codes[0], planned=True)
-        rng = keyed(self.seed, str(unit.asset), "repair", self.now_ms)
-        hours = sum(s.duration_h if planned else s.corrective_duration_h for s in specs)
-        hours *= math.exp(0.2 * rng.standard_normal()) * (0.8 if len(specs) > 1 else 1.0)
-        if job is not None and job.duration_h is not None:
-            hours = job.duration_h
-        yield env.timeout(max(round(hours * HOUR_MS), 1))
-        self._release(crew, requests)
-        self._finish(station, codes, planned, hours, down_since or self.now_ms, job)
-
-    def _finish(
-        self,
-        station: Station,
-        codes: tuple[str, ...],
-        planned: bool,
-        hours: float,
-        down_since: int,
-        job: Job | None,
-    ) -> None:
-        unit, now = station.unit, self.now_ms
-        found = "failed" if not planned else self.found(unit, codes)
-        self._note(unit, "repair", codes[0], "planned" if planned else "corrective")
-        rng = keyed(self.seed, str(unit.asset), "quality", now)
-        policy = self.settings.maintenance
-        for code in codes:
-            spread = (1.0 - policy.repair_quality) * 2.0
-            quality = 1.0 - spread * float(rng.random())
-            unit.renew(code, now, quality=quality, induced=bool(rng.random() < policy.induced))
-        whole = len(codes) == len(unit.lives)
-        self._write(
-            unit,
-            now,
-            "maintenance",
-            mode=codes[0] if len(codes) == 1 else "",
-            scope=() if whole else codes,
-            planned=planned,
-            found=found,
-            duration_h=round(hours, 3),
-            note=job.note if job is not None else "",
-        )
-        down_h = round((now - down_since) / HOUR_MS, 3)
-        self._write(unit, now, "start", mode=codes[0], planned=planned, duration_h=down_h)
+    def bring_up(self, station: Station) -> None:
+        """Give a machine back to its line."""
         station.up = True
-        station.line.set_up(unit, up=True)
-        self._expect(station)
+        station.line.set_up(station.unit, up=True)
 
-    def _people(self, crew: Crew | None, size: int) -> Process:
-        if crew is None:
-            yield self.env.timeout(0)
-            return []
-        yield self.env.timeout(crew.hours.next_open(self.now_ms) - self.now_ms)
-        requests = [crew.people.request() for _ in range(size)]
-        yield self.env.all_of(requests)
-        yield self.env.timeout(crew.hours.next_open(self.now_ms) - self.now_ms)
-        return requests
+    def write(self, unit: Unit, kind: str, **fields: Any) -> None:
+        """Have people write an event of this moment down."""
+        self.book.write(Event(unit.asset, self.now_ms, kind, **fields), tuple(unit.lives))
 
-    @staticmethod
-    def _release(crew: Crew | None, requests: list[simpy.resources.resource.Request]) -> None:
-        for request in requests:
-            if crew is not None:
-                crew.people.release(request)
-
-    def found(self, unit: Unit, codes: Sequence[str]) -> str:
-        """Return the condition a crew sees on opening the machine."""
-        worst = max(unit.damage(code, self.now_ms) for code in codes)
-        return "failed" if worst >= 1.0 else "degraded" if worst >= 0.25 else "sound"
-
-    def _rounds(self, station: Station, number: int) -> Process:
-        """Inspect from time to time; what the round sees is repaired as planned work."""
-        policy, unit = self.settings.maintenance, station.unit
-        if not policy.inspect_every_d:
-            return
-        every = policy.inspect_every_d * DAY_MS
-        yield self.env.timeout(round(every * ((0.37 * number) % 1.0) + 9 * HOUR_MS))
-        while True:
-            if station.up:
-                now, rng = self.now_ms, keyed(self.seed, str(unit.asset), "round", self.now_ms)
-                damage = {
-                    code: unit.damage(code, now)
-                    for code, mode in unit.machine.modes.items()
-                    if mode.visible
-                }
-                worst = max(damage, key=lambda code: damage[code])
-                seen = damage[worst] >= policy.detect_above and rng.random() < policy.detect
-                found = "degraded" if seen else "sound"
-                self._write(unit, now, "inspection", mode=worst if seen else "", found=found)
-                if seen:
-                    self.env.process(self._repair(station, (worst,), planned=True))
-            yield self.env.timeout(round(every))
-
-    def _preventive(self, station: Station, number: int) -> Process:
-        """Change the part that has run longest, by the calendar."""
-        policy, unit = self.settings.maintenance, station.unit
-        if not policy.preventive_every_d:
-            return
-        every = policy.preventive_every_d * DAY_MS
-        yield self.env.timeout(round(every * ((0.61 * number) % 1.0 + 0.2)))
-        while True:
-            visible = [code for code, mode in unit.machine.modes.items() if mode.visible]
-            oldest = max(visible, key=lambda code: unit.lives[code].used_h)
-            if station.up:
-                yield self.env.process(self._repair(station, (oldest,), planned=True))
-            yield self.env.timeout(round(every))
-
-    def _job(self, station: Station, job: Job) -> Process:
-        yield self.env.timeout(max(job.start_ms - self.now_ms, 0))
-        codes = tuple(code for code in job.scope if code in station.unit.lives)
-        codes = codes or tuple(station.unit.lives)
-        if station.up:
-            yield self.env.process(self._repair(station, codes, planned=True, job=job))
-
-    def _write(self, unit: Unit, ts_ms: int, kind: str, **fields: object) -> None:
-        event = Event(unit.asset, ts_ms, kind, **fields)  # type: ignore[arg-type]  # callers name Event's fields
-        self.book.write(event, tuple(unit.lives))
-
-    def _note(self, unit: Unit, kind: str, code: str, cause: str) -> None:
+    def note(self, unit: Unit, kind: str, code: str, cause: str) -> None:
+        """Note the truth of this moment."""
         wear = {name: unit.damage(name, self.now_ms) for name in unit.lives}
         self.book.true(TrueEvent(unit.asset, self.now_ms, kind, code, cause, wear))
 

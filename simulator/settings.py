@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from simulator.layout import LineLayout
 
 #: Monday 5 January 2026, 00:00 UTC: simulations start here unless told otherwise.
 DEFAULT_START_MS = 1_767_571_200_000
@@ -29,6 +33,9 @@ class MaintenanceSettings(_Strict):
     detect: float = Field(default=0.5, ge=0, le=1, description="chance that a round sees it")
     preventive_every_d: float = Field(default=45.0, ge=0, description="part changes; 0 for none")
     repair_quality: float = Field(default=0.95, ge=0, le=1, description="mean; 1 as good as new")
+    duration: Literal["lognormal", "exponential"] = Field(
+        default="lognormal", description="spread of repair times about their mean"
+    )
     induced: float = Field(default=0.03, ge=0, le=1, description="share of repairs done wrongly")
 
 
@@ -37,6 +44,7 @@ class SimulatorSettings(_Strict):
 
     seed: int = Field(default=0, ge=0, description="same seed, same readings to the last bit")
     interval_s: float = Field(default=60.0, gt=0, description="seconds between readings")
-    wear: float = Field(default=12.0, gt=0, description="how much faster than life parts wear")
+    wear: float = Field(default=14.0, gt=0, description="how much faster than life parts wear")
     records: RecordSettings = RecordSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    lines: dict[str, LineLayout] = Field(default_factory=dict, description="layouts by site/line")

@@ -39,7 +39,8 @@ class Trace:
                 np.concatenate([a, np.zeros(len(a))]) for a in (self._t, self._v, self._slope)
             )
         self._t[keep:n], self._v[keep:n] = t, v
-        self._slope[keep : n - 1] = np.diff(v) / np.diff(t)
+        gap = np.diff(t)  # zero where two knots fall on one moment: a jump
+        self._slope[keep : n - 1] = np.divide(np.diff(v), gap, out=gap * 0.0, where=gap > 0.0)
         self._slope[n - 1] = 0.0
         self._n = n
 

@@ -30,11 +30,11 @@ class Pump(Machine):
     label = "centrifugal pump with motor"
     running_signal = "speed_rpm"
     running_above = 300.0
-    rate_per_h = 120.0
     warm_up_h = 0.7
     bearings: ClassVar = {"drive_end": BearingSpec(balls=8, ball_mm=15.0, pitch_mm=65.0)}  # 6309
     signals: ClassVar = {
         "speed_rpm": Signal(SignalSpec(unit="rpm", low=-50, high=2000, role="operating"), 1),
+        "demand_pct": Signal(SignalSpec(unit="%", low=-5, high=130, role="operating"), 1),
         "flow_m3h": Signal(SignalSpec(unit="m3/h", low=-5, high=250), 2),
         "dp_bar": Signal(SignalSpec(unit="bar", low=-1, high=16), 3),
         "current_a": Signal(SignalSpec(unit="A", low=-5, high=200), 2),
@@ -110,11 +110,12 @@ class Pump(Machine):
         leak = hydraulics.gap_leak(1.0 + 2.3 * s.wear["ELP"]) * (0.35 + 0.65 * on)
         return [
             1480.0 * on + n[0] * 2.5,
-            (120.0 + 1.5 * z[4]) * flow + n[1] * (0.1 + 1.1 * on),
-            5.2 * head + n[2] * (0.01 + 0.035 * on),
-            (78.0 + 1.5 * z[5]) * power + n[3] * (0.2 + 0.7 * on),
-            0.08 + np.abs(shake * (1.0 + 0.09 * n[4])),
-            0.015 + np.abs(spall * (1.0 + 0.12 * n[5])),
-            s.ambient + rise + n[6] * 0.35,
-            (4.0 + 0.4 * z[6]) * leak * np.abs(1.0 + 0.12 * n[7]),
+            100.0 * on * s.load + n[1] * 0.3,
+            (120.0 + 1.5 * z[4]) * flow + n[2] * (0.1 + 1.1 * on),
+            5.2 * head + n[3] * (0.01 + 0.035 * on),
+            (78.0 + 1.5 * z[5]) * power + n[4] * (0.2 + 0.7 * on),
+            0.08 + np.abs(shake * (1.0 + 0.09 * n[5])),
+            0.015 + np.abs(spall * (1.0 + 0.12 * n[6])),
+            s.ambient + rise + n[7] * 0.35,
+            (4.0 + 0.4 * z[6]) * leak * np.abs(1.0 + 0.12 * n[8]),
         ]
