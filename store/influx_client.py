@@ -29,6 +29,10 @@ _TAKEN = 204
 #: Columns of an answer that are not numbers; no field of a signal has one of these names.
 TAG_COLUMNS = frozenset({"name", "tags", "site", "line", "asset", "simulated", "vigie.run_id"})
 
+#: Sent after each bulk read: a server that failed on the read does not answer this any more.
+_SENTINEL = "SHOW MEASUREMENTS LIMIT 1"
+_SENTINEL_HEAD = b"name,tags,name\nmeasurements,,"
+
 Column = NDArray[Any]
 
 
@@ -99,22 +103,24 @@ class InfluxConnection:
 
         Empty when nothing matches. Raises InfluxError.
         """
-        data = self._call(
-            "GET",
-            "/query",
-            bucket,
-            query={"db": bucket, "q": influxql, "epoch": "ns"},
-            accept="application/csv",
-        )
-        return parse_columns(data, texts)
+        data = self._influxql(bucket, f"{influxql}; {_SENTINEL}", "application/csv")
+        body, sentinel, _ = data.rpartition(_SENTINEL_HEAD)
+        if not sentinel:
+            # An error, which CSV does not show, or an empty bucket: JSON tells them apart.
+            self.tables(bucket, influxql)
+            return {}
+        return parse_columns(body, texts)
 
     def tables(self, bucket: str, influxql: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Return (tags, column to value) per series of an aggregate. Raises InfluxError."""
-        data = self._call(
-            "GET", "/query", bucket, query={"db": bucket, "q": influxql, "epoch": "ns"}
-        )
+        data = self._influxql(bucket, influxql, "application/json")
         rows = []
         for result in orjson.loads(data).get("results", []):
+            if message := result.get("error", ""):
+                # InfluxQL answers 200 to a query that failed, with the reason inside.
+                raise self._explain(
+                    Refusal(404 if "not found" in message else 500, message), bucket
+                )
             for series in result.get("series", []):
                 for values in series["values"]:
                     named = dict(zip(series["columns"], values, strict=True))
@@ -128,7 +134,7 @@ class InfluxConnection:
 
     def check(self, bucket: str) -> None:
         """Raise InfluxError when the server, the bucket, or reading or writing it is out of reach."""
-        self.query(bucket, "SHOW MEASUREMENTS LIMIT 1", texts=("name",))
+        self.tables(bucket, _SENTINEL)
         try:
             self.write(bucket, b"\n")
         except InfluxError as error:
@@ -164,20 +170,11 @@ class InfluxConnection:
             data: bytes = answer.data
         except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._error(error, bucket) from error
-        if data[:12] == b'{"results":[' or data[:5] == b"error":
-            # InfluxQL answers 200 to a query that failed, with the reason inside.
-            self._raise_inner(data, bucket)
         return data
 
-    def _raise_inner(self, data: bytes, bucket: str) -> None:
-        if data[:5] == b"error":
-            message = data.split(b"\n", 1)[-1].decode("utf-8", "replace").strip().strip('"')
-        else:
-            results = orjson.loads(data)["results"]
-            message = next((r["error"] for r in results if "error" in r), "")
-        if message:
-            status = 404 if "not found" in message else 500
-            raise self._explain(Refusal(status, message), bucket)
+    def _influxql(self, bucket: str, influxql: str, accept: str) -> bytes:
+        query = {"db": bucket, "org": self.settings.org, "q": influxql, "epoch": "ns"}
+        return self._call("GET", "/query", bucket, query=query, accept=accept)
 
     def _error(self, error: Exception, bucket: str) -> InfluxError:
         if not isinstance(error, ApiException) or not error.status:

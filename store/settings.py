@@ -117,8 +117,10 @@ class RetentionSettings(_Table):
     """Assessments with their curves."""
     events: Keep = "forever"
     """Failures, repairs, alarms and their transitions."""
-    every: str = "1h"
-    """How often what expired is removed."""
+    journal: Keep = "7d"
+    """With InfluxDB: how long the local journal keeps what InfluxDB has already."""
+    every: Keep = "1h"
+    """How often a running Vigie removes what expired (`forever`: never by itself)."""
 
     @property
     def readings_ms(self) -> int | None:
@@ -139,6 +141,16 @@ class RetentionSettings(_Table):
     def events_ms(self) -> int | None:
         """Milliseconds events are kept; None for ever."""
         return _duration_ms(self.events)
+
+    @property
+    def journal_ms(self) -> int | None:
+        """Milliseconds forwarded readings stay in the journal; None for ever."""
+        return _duration_ms(self.journal)
+
+    @property
+    def every_ms(self) -> int | None:
+        """Milliseconds between two rounds of removing; None for never."""
+        return _duration_ms(self.every)
 
 
 class StoreSettings(_Table):
