@@ -130,22 +130,27 @@ class Catalogue:
 
 
 def build_catalogue(
-    kind: KindSpec, settings: FeatureSettings, *, signals: Sequence[str] = (), regime: str = ""
+    kind: KindSpec,
+    settings: FeatureSettings,
+    *,
+    signals: Sequence[str] = (),
+    regime: str = "",
+    components: int = 0,
 ) -> Catalogue:
     """Return the catalogue of a kind.
 
     signals: names to use when the kind declares none (a machine that registered itself).
-    regime: fingerprint of the kind's fitted RegimeModel, empty without one.
+    regime: fingerprint of the kind's fitted RegimeModel, empty without one; components: its number
+    of health indices.
     """
     specs = dict(kind.signals) or {name: SignalSpec() for name in sorted(signals)}
     found: list[Feature] = []
     for name, spec in specs.items():
         found += _signal_features(name, spec, settings)
-    if regime:
-        for number in range(1, settings.components + 1):
-            found += _excess_features(
-                f"health{number}", "", f"health index {number} (a mix of all signals)", settings
-            )
+    for number in range(1, components + 1):
+        found += _excess_features(
+            f"health{number}", "", f"health index {number} (a mix of all signals)", settings
+        )
     found += _asset_features(kind, settings)
     limits = {name: [spec.low, spec.high, spec.role] for name, spec in specs.items()}
     running = [kind.running_signal, kind.running_above]

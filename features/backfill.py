@@ -1,0 +1,153 @@
+"""All rows of one asset from its rollups, each row seeing only what had arrived by its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.engine import AssetEngine, Rows
+from features.plan import KindPlan
+from features.renewal import Renewals
+from features.rollup import Rolled, roll, seen_by
+from features.stats import SETTLED
+from plant.asset import AssetPath
+from plant.times import HOUR_MS
+from store.port import ReadingBlock
+
+#: Gives the readings of `[start_ms, stop_ms)`.
+Read = Callable[[int, int], ReadingBlock]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """From the row at `row` on, `bucket` looks like `values` float64[columns, K]."""
+
+    row: int
+    bucket: int
+    values: NDArray[np.float64]
+
+
+def settled_ms(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return when the newest arrival of each bucket came in, float64[n]; 0 where unknown."""
+    newest = np.nan_to_num(values[:, :, SETTLED], nan=0.0)
+    return np.asarray(newest.max(axis=1, initial=0.0))
+
+
+def as_known_at(plan: KindPlan, rolled: Rolled, row: int, read: Read) -> tuple[Rolled, set[int]]:
+    """Return the rollups as known at the row numbered `row`, and the buckets that will change yet."""
+    cutoff = row * plan.settings.bucket_ms + plan.settings.lateness_ms
+    buckets, values = rolled
+    late = np.flatnonzero(settled_ms(values) > cutoff)
+    if not len(late):
+        return rolled, set()
+    values = values.copy()
+    changing: set[int] = set()
+    for index in late:
+        block = _bucket(plan, int(buckets[index]), read)
+        if not len(block.ts_ms):
+            continue  # the readings have expired; the rollup is all there is
+        _, seen = roll(plan, seen_by(block, cutoff))
+        values[index] = seen[0] if len(seen) else np.nan
+        changing.add(int(buckets[index]))
+    return (buckets, values), changing
+
+
+def _bucket(plan: KindPlan, bucket: int, read: Read) -> ReadingBlock:
+    start = bucket * plan.settings.bucket_ms
+    return read(start, start + plan.settings.bucket_ms)
+
+
+def find_patches(plan: KindPlan, rolled: Rolled, read: Read) -> tuple[Rolled, list[Patch]]:
+    """Return the rollups as first seen, and what late arrivals made of them row by row."""
+    bucket_ms, lateness = plan.settings.bucket_ms, plan.settings.lateness_ms
+    buckets, values = rolled
+    late = np.flatnonzero(settled_ms(values) > (buckets + 1) * bucket_ms + lateness)
+    if not len(late):
+        return rolled, []
+    values = values.copy()
+    patches: list[Patch] = []
+    for index in late:
+        bucket = int(buckets[index])
+        block = _bucket(plan, bucket, read)
+        if not len(block.ts_ms):
+            continue
+        rows = np.maximum(-(-(block.received_ms - lateness) // bucket_ms), bucket + 1)
+        for row in np.unique(rows).tolist():
+            cutoff = row * bucket_ms + lateness
+            patches.append(Patch(row, bucket, roll(plan, seen_by(block, cutoff))[1][0]))
+        if patches[-1].bucket == bucket:
+            values[index] = np.nan
+    patches.sort(key=lambda patch: (patch.row, patch.bucket))
+    return (buckets, values), patches
+
+
+def rows_of_asset(
+    plan: KindPlan,
+    rolled: Rolled,
+    renewals: Renewals,
+    read: Read,
+    start_ms: int,
+    stop_ms: int,
+) -> Rows:
+    """Return the rows at grid times in `[start_ms, stop_ms)` when the asset was heard in the last hour.
+
+    rolled: all rollups of the asset from its first reading on; read: its raw readings.
+    """
+    settings = plan.settings
+    bucket_ms = settings.bucket_ms
+    buckets = rolled[0]
+    if not len(buckets):
+        return _join(plan, [])
+    rows_from = max(-(-start_ms // bucket_ms), int(buckets[0]) + 1)
+    fresh = max(settings.grid // bucket_ms, HOUR_MS // bucket_ms, 1)
+    last = min(-(-stop_ms // bucket_ms) - 1, int(buckets[-1]) + fresh + 1)
+    rolled, patches = find_patches(plan, rolled, read)
+    engine = AssetEngine(
+        plan, int(buckets[0]), int(buckets[-1]) % (1 << 9) + int(buckets[-1] - buckets[0]) + 1024
+    )
+    engine.load(rolled)
+    parts: list[Rows] = []
+
+    def advance(stop: int) -> None:
+        nonlocal rows_from
+        if stop >= rows_from:
+            parts.append(
+                engine.advance(
+                    stop, rows_from, renewals, grid=settings.grid // bucket_ms, fresh_only=fresh
+                )
+            )
+            rows_from = stop + 1
+
+    by_row: dict[int, list[Patch]] = {}
+    for patch in patches:
+        by_row.setdefault(patch.row, []).append(patch)
+    for row, group in sorted(by_row.items()):
+        advance(min(row - 1, last))
+        engine.load((np.array([p.bucket for p in group]), np.array([p.values for p in group])))
+    advance(last)
+    return _join(plan, parts)
+
+
+def _join(plan: KindPlan, parts: Sequence[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    empty = Rows(
+        np.empty(0, np.int64),
+        np.empty((0, len(plan.catalogue))),
+        np.empty((0, len(plan.catalogue.measured)), np.uint8),
+    )
+    parts = parts or [empty]
+    return Rows(
+        np.concatenate([part.ts_ms for part in parts]),
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.faults for part in parts]),
+    )
+
+
+def reader(source: object, asset: AssetPath) -> Read:
+    """Bind a source's `read_readings` to one asset."""
+    read: Callable[[AssetPath, int, int], ReadingBlock] = source.read_readings  # type: ignore[attr-defined] # store or frame source
+    return lambda start, stop: read(asset, start, stop)
