@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from plant.config import BearingSpec, KindSpec, ModeSpec, SignalSpec
@@ -93,15 +93,3 @@ class Machine(ABC):
             running_signal=self.running_signal,
             running_above=self.running_above,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """The registry of kinds by name."""
-
-    by_name: dict[str, Machine] = field(default_factory=dict)
-
-    def add(self, machine: Machine) -> Machine:
-        """Register a kind; a second one of the same name replaces it."""
-        self.by_name[machine.name] = machine
-        return machine

@@ -20,11 +20,7 @@ from simulator.wear import Array
 
 
 class Pump(Machine):
-    """Wear moves the readings as follows.
-
-    BRD: envelope (BPFO band) with the spall, then vibration and bearing temperature. LOO: flow and head
-    fall, current too. ELP: leakage with the gap cubed. PLU: flow falls, then cavitation shakes the pump.
-    """
+    """BRD: envelope, later vibration. LOO: flow, head. ELP: leakage. PLU: flow, then cavitation shakes it."""
 
     name = "pump"
     label = "centrifugal pump with motor"

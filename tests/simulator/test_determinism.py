@@ -43,7 +43,7 @@ def test_one_process_or_four_today_or_tomorrow() -> None:
     assert digest(one.frames) != digest(other.frames)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.by_name))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_in_pieces_or_at_once(kind: str) -> None:
     plant = parse_plant(machine_plant_toml(kind, 2))
     whole = simulate(plant, seed=5, days=25, interval_s=120)

@@ -65,8 +65,8 @@ class Slow(Probe):
 
 @pytest.fixture
 def two_machines(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(KINDS.by_name, "probe", Probe())
-    monkeypatch.setitem(KINDS.by_name, "slow", Slow())
+    monkeypatch.setitem(KINDS, "probe", Probe())
+    monkeypatch.setitem(KINDS, "slow", Slow())
     return """
 [sites.s.lines.l]
 [kinds.probe]
@@ -108,7 +108,7 @@ def test_the_published_limits_of_the_exact_solution() -> None:
 
 @pytest.mark.parametrize("buffer_h", [0.0, 0.5, 2.0, 8.0])
 def test_throughput_of_a_two_machine_line(two_machines: str, buffer_h: float) -> None:
-    hours = 30_000.0
+    hours = 20_000.0
     plant = run(two_machines, buffer_h, hours, seed=1)
     made = plant.lines["s/l"].made / hours / 100.0
     exact = efficiency(1 / 8.0, 1.0, 1 / 15.0, 1 / 1.5, buffer_h)
