@@ -153,7 +153,9 @@ def fit_regimes(
     """
     everything: NDArray[np.bool_] = np.ones(len(means), dtype=bool)
     use = everything if healthy is None else healthy
-    complete: NDArray[np.bool_] = np.isfinite(ops).all(axis=1) & np.isfinite(means).any(axis=1)
+    complete: NDArray[np.bool_] = np.logical_and(
+        np.isfinite(ops).all(axis=1), np.isfinite(means).any(axis=1)
+    )
     if (use & complete).sum() < max(50, 5 * len(operating)):
         use = everything
     rows: NDArray[np.bool_] = np.logical_and(use, complete)
