@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from features.regime import RegimeModel
 from features.table import FeatureTable
 from models.bundle import Bundle
 from models.registry import Registry
@@ -20,7 +21,7 @@ from plant.times import to_iso
 
 log = structlog.get_logger()
 
-_NO_FAULTS: Mapping[str, str] = MappingProxyType({})
+_NO_MODEL = "No model for this kind of machine yet: run `vigie train`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Scored:
     """The newest assessment of a machine; without one, `note` says why."""
 
     assessment: Assessment | None
-    faults: Mapping[str, str] = _NO_FAULTS
+    faults: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
@@ -40,6 +41,35 @@ class Scorer:
         self._settings = settings
         self._bundles: dict[str, Bundle] = {}
         self._problems: dict[str, str] = {}
+
+    def refresh(self) -> bool:
+        """Load the champions that were promoted since; tell whether there were any.
+
+        A model that cannot be read leaves its kind without one; the reason is kept for the notes.
+        """
+        changed = False
+        for kind in self._registry.kinds():
+            try:
+                model_id = self._registry.champion_id(kind)
+                held = self._bundles.get(kind)
+                if model_id is None or (held is not None and held.model_id == model_id):
+                    continue
+                self._bundles[kind] = self._registry.load(kind, model_id)
+                self._problems.pop(kind, None)
+                changed = True
+                log.info("model in use", kind=kind, model=model_id)
+            except ModelError as error:
+                self._bundles.pop(kind, None)
+                self._note(kind, str(error))
+        return changed
+
+    def regimes(self) -> dict[str, RegimeModel]:
+        """Return how the champions' features see operating regimes; feature rows must be made so."""
+        return {
+            kind: RegimeModel.from_json(json.loads(bundle.regime))
+            for kind, bundle in self._bundles.items()
+            if bundle.regime
+        }
 
     def score(self, table: FeatureTable) -> dict[AssetPath, Scored]:
         """Return every machine's newest assessment.
@@ -54,18 +84,14 @@ class Scorer:
         faults = {str(table.assets[row]): table.faulty(row) for row in range(len(table))}
         for kind in sorted({str(kind) for kind in table.kinds}):
             rows = table.of_kind(kind)
-            note = "No model for this kind of machine yet: run `vigie train`."
+            bundle = self._bundles.get(kind)
             assessed: dict[str, Assessment] = {}
-            try:
-                bundle = self._champion(kind)
-                if bundle is not None:
+            if bundle is not None:
+                try:
                     assessed = {a.asset: a for a in score(bundle, rows, self._settings)}
-                self._problems.pop(kind, None)
-            except ModelError as error:
-                note = str(error)
-                if self._problems.get(kind) != note:
-                    log.warning("model refused", kind=kind, problem=note)
-                self._problems[kind] = note
+                except ModelError as error:
+                    self._note(kind, str(error))
+            note = self._problems.get(kind, _NO_MODEL)
             for name in map(str, rows.assets):
                 assessment = assessed.get(name)
                 found[AssetPath.parse(name)] = Scored(
@@ -80,15 +106,7 @@ class Scorer:
             for kind, bundle in sorted(self._bundles.items())
         ]
 
-    def _champion(self, kind: str) -> Bundle | None:
-        """Return the kind's champion, read from disk only when another one was promoted."""
-        model_id = self._registry.champion_id(kind)
-        if model_id is None:
-            self._bundles.pop(kind, None)
-            return None
-        held = self._bundles.get(kind)
-        if held is None or held.model_id != model_id:
-            held = self._registry.load(kind, model_id)
-            self._bundles[kind] = held
-            log.info("model in use", kind=kind, model=model_id)
-        return held
+    def _note(self, kind: str, problem: str) -> None:
+        if self._problems.get(kind) != problem:
+            log.warning("model refused", kind=kind, problem=problem)
+        self._problems[kind] = problem

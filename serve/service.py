@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from features.regime import RegimeModel
 from features.table import FeatureTable
 from models.registry import Registry
 from models.settings import ModelSettings
@@ -52,6 +53,10 @@ class Job(Protocol):
 
     def tick(self, now_ms: int) -> FeatureTable:
         """Return the newest closed rows of all machines."""
+        ...
+
+    def use_regimes(self, regimes: Mapping[str, RegimeModel]) -> None:
+        """Make rows as these fitted models see them."""
         ...
 
 
@@ -113,6 +118,8 @@ class Service:
             self.store.read_events(now_ms - _WORK_HISTORY_MS, now_ms + 1, kinds=KINDS),
             self.settings.maintenance_default_h,
         )
+        if self._scorer.refresh():
+            self._job.use_regimes(self._scorer.regimes())
         scored = self._scorer.score(self._job.tick(now_ms))
         risks = self._judge(now_ms, known, seen, scored, under_work(work, now_ms))
         done = finished(work, now_ms - _DONE_HISTORY_MS, now_ms)

@@ -45,6 +45,7 @@ def driver_phrase(driver: Driver) -> str:
     _, window, stat = _feature_parts(driver)
     name = driver.signal.replace("_", " ")
     unit = f" {driver.unit}" if driver.unit else ""
+    window = window.removeprefix("ewm")
     during = _SPANS.get(window, span_of_window(window))
     if driver.value is None:
         return (
