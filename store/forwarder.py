@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,11 +59,18 @@ class _Load:
 class Forwarder:
     """Sends all journals of a data folder to InfluxDB, in a thread of its own or by `drain`.
 
-    Memory is bounded by two batches, whatever waits in the journals.
+    Memory is bounded by two batches, whatever waits in the journals. `pause` waits between
+    attempts (seconds; tells whether to stop) and is there for tests.
     """
 
     def __init__(
-        self, settings: InfluxSettings, data_dir: Path, clock: Clock, *, seed: int = 0
+        self,
+        settings: InfluxSettings,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        seed: int = 0,
+        pause: Callable[[float], bool] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -70,7 +78,7 @@ class Forwarder:
         self._cursors = Cursors(data_dir)
         self._connection = InfluxConnection(settings)
         self._stopping = threading.Event()
-        self._delivery = Delivery(self._connection, clock, self._stopping, seed=seed)
+        self._delivery = Delivery(self._connection, clock, self._stopping, seed=seed, pause=pause)
         self._encoders: dict[str, Encoder] = {}
         self._thread: threading.Thread | None = None
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="vigie-forward-read")
