@@ -172,13 +172,13 @@ def window_stat(node: NDArray[np.float64], stat: int, hours: float) -> float:  #
     elif stat == 4:
         value = node[MAX] - node[MIN]
     elif stat == 5:
-        value = np.sqrt(node[MEAN] * node[MEAN] + node[M2] / n)
+        value = np.hypot(node[MEAN], np.sqrt(node[M2] / n))
     elif stat == 6 and node[M2] > 0:
         value = np.sqrt(n) * node[M3] / (node[M2] * np.sqrt(node[M2]))
     elif stat == 7 and node[M2] > 0:
         value = n * node[M4] / (node[M2] * node[M2])
     elif stat == 8:
-        rms = np.sqrt(node[MEAN] * node[MEAN] + node[M2] / n)
+        rms = np.hypot(node[MEAN], np.sqrt(node[M2] / n))
         value = max(abs(node[MIN]), abs(node[MAX])) / rms if rms > 0 else np.nan
     elif stat == 9 and n > 1 and node[T_M2] > 0:
         value = node[TX] / node[T_M2]
