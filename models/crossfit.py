@@ -126,7 +126,7 @@ def crossfit(
     fits = at_once(
         fit, count, settings.threads, lambda k: progress(f"fold {k} of {count}", 0.7 * k / count)
     )
-    losses = np.mean([fit.held_out_loss for fit in fits], axis=0)
+    losses = _mean_losses([fitted.held_out_loss for fitted in fits])
     rounds = max(1, int(np.argmin(losses)))
     logits = np.zeros((len(X), len(edges_h) - 1))
     for k, fitted in enumerate(fits):
@@ -134,6 +134,13 @@ def crossfit(
         forest = parse_forest(fitted.text).first(rounds)
         logits[inside] = forest.predict_bins(X[inside], len(edges_h) - 1)[:, :, 0] + fitted.offsets
     return CrossFit(logits, fold, rounds, float(losses[rounds]), float(losses[0]))
+
+
+def _mean_losses(losses: list[tuple[float, ...]]) -> FloatArray:
+    """Average the folds' losses per round; a fold that stopped early keeps its last loss."""
+    longest = max(len(loss) for loss in losses)
+    padded = [[*loss, *([loss[-1]] * (longest - len(loss)))] for loss in losses]
+    return np.asarray(np.mean(padded, axis=0), dtype=np.float64)
 
 
 def at_once(

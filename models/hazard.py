@@ -154,7 +154,10 @@ def fit_member(
         rounds,
         valid_sets=watched,
         valid_names=["held_out"] * len(watched),
-        callbacks=[lgb.record_evaluation(record)],
+        callbacks=[
+            lgb.record_evaluation(record),
+            *([lgb.early_stopping(settings.patience, verbose=False)] if watched else []),
+        ],
     )
     losses += record.get("held_out", {}).get("binary_logloss", [])
     return Fit(booster.model_to_string(importance_type="gain"), offsets, tuple(losses))

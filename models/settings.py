@@ -63,6 +63,12 @@ class ModelSettings(BaseModel):
         ge=500,
         description="Rows used for training; more are thinned evenly in time.",
     )
+    landmarks_per_life: int = Field(
+        default=64, ge=5, description="Rows used of a life on average; more say the same again."
+    )
+    patience: int = Field(
+        default=30, ge=5, description="Stop a fold's training when this many trees brought nothing."
+    )
     landmark_every: int = Field(
         default=4, ge=1, description="Use at most every n-th row of a machine."
     )
@@ -101,6 +107,10 @@ class ModelSettings(BaseModel):
         ge=0,
         le=1,
         description="Share of landmarks repeated as if connected in mid-life.",
+    )
+
+    midlife_copies: int = Field(
+        default=2, ge=1, le=50, description="Late connections made up of each machine for that."
     )
 
     # ---- windows

@@ -137,9 +137,9 @@ def landmark_rows(
     start = np.array([life.start_ms for life in labels.lives], dtype=np.int64)
     old = table.ts_ms - start[labels.life] >= settings.min_history_h * HOUR_MS
     life = np.where(labels.valid & old, labels.life, -1)
-    return np.flatnonzero(
-        thin(life, table.ts_ms, settings.landmark_every, settings.max_landmarks, seed)
-    )
+    lives = len(np.unique(life[life >= 0]))
+    limit = min(settings.max_landmarks, max(500, settings.landmarks_per_life * lives))
+    return np.flatnonzero(thin(life, table.ts_ms, settings.landmark_every, limit, seed))
 
 
 def _midlife_examples(
