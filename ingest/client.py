@@ -31,6 +31,12 @@ def make_client(broker: BrokerSettings, client_id: str, kind: type[C]) -> C:
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    secure(client, broker)
+    return client
+
+
+def secure(client: mqtt.Client, broker: BrokerSettings) -> None:
+    """Give a client the broker's credentials and TLS. Raises BrokerError when they cannot be read."""
     client.connect_timeout = broker.connect_timeout_s
     try:
         if broker.username:
@@ -50,7 +56,6 @@ def make_client(broker: BrokerSettings, client_id: str, kind: type[C]) -> C:
             f"the credentials for the MQTT broker cannot be read ({error}).",
             fix="Check password_file, ca_file, cert_file and key_file in [broker].",
         ) from error
-    return client
 
 
 def connect(client: mqtt.Client, broker: BrokerSettings, receive_maximum: int) -> None:
