@@ -68,7 +68,8 @@ class Delivery:
             if refusal is None:
                 continue
             if refusal.beyond_retention:
-                outcome.expired += _dropped(refusal, len(part))
+                dropped = len(part) if refusal.dropped is None else refusal.dropped
+                outcome.expired += min(dropped, len(part))
             elif len(part) == 1:
                 outcome.refused.append((part[0], refusal))
             else:
@@ -134,10 +135,3 @@ def retry_after_s(header: str, clock: Clock) -> float | None:
     except ValueError:
         return None
     return max(0.0, moment.timestamp() - clock.now_ms() / 1000)
-
-
-def _dropped(refusal: Refusal, most: int) -> int:
-    """Read how many points the server says it dropped."""
-    _, _, tail = refusal.message.partition("dropped=")
-    digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
-    return min(int(digits), most) if digits else most

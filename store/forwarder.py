@@ -175,7 +175,11 @@ class Forwarder:
         return goal
 
     def _reached(self, goal: dict[str, int]) -> bool:
-        return all(self._cursors.get(name).id >= last for name, last in goal.items())
+        # A cursor ahead of its journal was made for another file of that name.
+        now = self._last_ids()
+        return all(
+            last <= self._cursors.get(name).id <= now.get(name, last) for name, last in goal.items()
+        )
 
     def _round(self) -> bool:
         """Forward what each journal has; tell whether there was anything."""

@@ -7,6 +7,7 @@ field: measured 3 to 4 times faster than Flux with `pivot`, and parsed in bulk b
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,10 @@ from store.settings import TOKEN_VARIABLE, InfluxSettings
 _TAKEN = 204
 #: Columns of an answer that are not numbers; no field of a signal has one of these names.
 TAG_COLUMNS = frozenset({"name", "tags", "site", "line", "asset", "simulated", "vigie.run_id"})
+
+#: What 2.7 says, and what others of the family say.
+_EXPIRED = re.compile(r"(outside|beyond) retention policy")
+_DROPPED = re.compile(r"dropped[ =](\d+)")
 
 #: Sent after each bulk read: a server that failed on the read does not answer this any more.
 _SENTINEL = "SHOW MEASUREMENTS LIMIT 1"
@@ -52,7 +57,13 @@ class Refusal:
     @property
     def beyond_retention(self) -> bool:
         """Tell whether points were only too old to be kept; the others of the write are in."""
-        return self.about_points and "beyond retention policy" in self.message
+        return self.about_points and _EXPIRED.search(self.message) is not None
+
+    @property
+    def dropped(self) -> int | None:
+        """Points the server says it dropped; None when it does not say."""
+        found = _DROPPED.search(self.message)
+        return int(found.group(1)) if found else None
 
 
 class InfluxError(StoreError):
