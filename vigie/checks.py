@@ -112,11 +112,11 @@ def _disk(context: Context) -> Finding:
 
 
 def _broker(context: Context) -> Finding:
-    from vigie.mqtt import connect  # noqa: PLC0415 - paho waits until it is needed
+    from vigie.mqtt import connected  # noqa: PLC0415 - paho waits until it is needed
 
     broker = context.settings.broker
     began = time.monotonic()
-    with connect(broker, f"vigie-doctor-{os.getpid()}"):
+    with connected(broker, "doctor"):
         took_ms = 1_000 * (time.monotonic() - began)
     return Finding("broker", "ok", f"{broker.host}:{broker.port} accepted us in {took_ms:.0f} ms")
 
