@@ -72,6 +72,10 @@ def as_input(X: NDArray[np.floating]) -> FloatArray:
         return X.astype(np.float32).astype(np.float64)
 
 
+#: The parameters that LightGBM wants when it bins the data.
+DATA_PARAMETERS = ("max_bin", "bin_construct_sample_cnt", "verbosity", "num_threads", "seed")
+
+
 def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, object]:
     """Return LightGBM's parameters; everything that makes a result repeatable is fixed.
 
@@ -87,6 +91,7 @@ def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, objec
         "bagging_freq": 1,
         "lambda_l2": settings.lambda_l2,
         "max_bin": settings.max_bin,
+        "bin_construct_sample_cnt": 20_000,
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,

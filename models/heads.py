@@ -17,7 +17,7 @@ import numpy as np
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import parameters
+from models.hazard import DATA_PARAMETERS, parameters
 from models.settings import ModelSettings
 
 _FACTOR = (0.4, 2.5)
@@ -100,6 +100,6 @@ def fit_head(
     data = lgb.Dataset(
         X.astype(np.float32),
         mean_h,
-        params={"max_bin": settings.max_bin, "verbosity": -1, "num_threads": 1},
+        params={key: params[key] for key in DATA_PARAMETERS},
     )
     return str(lgb.train(params, data, rounds).model_to_string(importance_type="gain"))

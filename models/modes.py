@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import parameters
+from models.hazard import DATA_PARAMETERS, parameters
 from models.settings import ModelSettings
 
 #: The code under which modes with too few failures are kept together.
@@ -93,7 +93,7 @@ def fit_modes(
         design,
         y,
         weight=size.mean() / size[which],
-        params={"max_bin": settings.max_bin, "verbosity": -1, "num_threads": 1},
+        params={key: params[key] for key in DATA_PARAMETERS},
     )
     booster = lgb.train(params, data, 60)
     return ModeModel(codes, tuple(shares), pooled, booster.model_to_string(importance_type="gain"))

@@ -64,7 +64,7 @@ class ModelSettings(BaseModel):
         description="Rows used for training; more are thinned evenly in time.",
     )
     landmarks_per_life: int = Field(
-        default=64, ge=5, description="Rows used of a life on average; more say the same again."
+        default=48, ge=5, description="Rows used of a life on average; more say the same again."
     )
     patience: int = Field(
         default=30, ge=5, description="Stop a fold's training when this many trees brought nothing."

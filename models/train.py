@@ -24,7 +24,7 @@ from models.labels import Labels, label_rows
 from models.lifetime import fit_lifetime
 from models.modes import fit_modes
 from models.settings import ModelSettings
-from models.window import TrainingData, fit_window_model
+from models.window import TrainingData, fit_window_model, landmark_rows
 from plant.asset import AssetPath
 from plant.config import Plant
 from plant.errors import DataError
@@ -79,7 +79,8 @@ def train(
     else:
         data = TrainingData(table, X, labels, deviation.score(X), midlife)
         core = fit_window_model(data, settings, tell)
-        usable = labels.valid & labels.observed
+        rows = landmark_rows(table, labels, settings, settings.seed)
+        usable = rows[labels.observed[rows]]
         modes = fit_modes(
             X[usable],
             labels.ttf_h[usable],
