@@ -33,12 +33,19 @@ BLOCK = 2048
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssetFrame:
-    """Readings of one machine: ts_ms int64[n] ascending, values float64[n, S] in the order of signals."""
+    """Readings of one machine, in the order they were taken.
+
+    ts_ms int64[n]: what the machine's clock said (ascending unless that clock is at fault); taken_ms
+    int64[n]: the true times; seq int64[n]: the sample's number; values float64[n, S] in the order of
+    signals, NaN where a sensor gave nothing.
+    """
 
     asset: AssetPath
     ts_ms: NDArray[np.int64]
     signals: tuple[str, ...]
     values: Array
+    taken_ms: NDArray[np.int64]
+    seq: NDArray[np.int64]
     run_id: str = ""
 
     def to_frame(self) -> pd.DataFrame:
@@ -47,10 +54,13 @@ class AssetFrame:
         return pd.DataFrame(self.values, index=index, columns=list(self.signals))
 
     def readings(self) -> Iterator[Reading]:
-        """Yield the readings one by one, marked as simulated."""
-        for ts_ms, row in zip(self.ts_ms.tolist(), self.values.tolist(), strict=True):
-            values = dict(zip(self.signals, row, strict=True))
-            yield Reading(self.asset, ts_ms, values, simulated=True, run_id=self.run_id)
+        """Yield the readings one by one, marked as simulated; missing values are left out."""
+        rows = zip(self.ts_ms.tolist(), self.seq.tolist(), self.values.tolist(), strict=True)
+        for ts_ms, seq, row in rows:
+            pairs = zip(self.signals, row, strict=True)
+            values = {name: value for name, value in pairs if value == value}  # noqa: PLR0124 - NaN
+            if values:
+                yield Reading(self.asset, ts_ms, values, seq, None, True, self.run_id)
 
 
 class Sampler:
@@ -59,6 +69,7 @@ class Sampler:
     def __init__(self, plant: PlantSimulation) -> None:
         self._seed, self._start_ms = plant.seed, plant.start_ms
         self._run_id = plant.run_id
+        self.faults = plant.faults
         self.interval_ms = max(round(plant.settings.interval_s * 1000), 1)
         self.units: dict[AssetPath, Unit] = {a: s.unit for a, s in plant.stations.items()}
         self._ambient: dict[str, tuple[Trace, int]] = {}
@@ -73,36 +84,63 @@ class Sampler:
         return self._start_ms + np.arange(first, stop, dtype=np.int64) * self.interval_ms
 
     def frame(self, asset: AssetPath, start_ms: int, stop_ms: int) -> AssetFrame:
-        """Return the readings of one machine in [start, stop)."""
+        """Return the readings of one machine taken in [start, stop)."""
         first, stop = self.index(start_ms), self.index(stop_ms)
         unit = self.units[asset]
         columns = np.empty((len(unit.machine.signals), max(stop - first, 0)))
         at = first
         while at < stop:
             end = min((at // BLOCK + 1) * BLOCK, stop)
-            self._fill(unit, at, end, columns[:, at - first : end - first])
+            trait, changes_ms = unit.trait(self._start_ms + at * self.interval_ms)
+            if changes_ms is not None:
+                end = min(end, max(self.index(changes_ms), at + 1))
+            self._fill(unit, trait, at, end, columns[:, at - first : end - first])
             at = end
+        taken, seq = self.ts(first, stop), np.arange(first, max(stop, first), dtype=np.int64)
+        values, ts = columns.T, taken
+        if self.faults.active:
+            there = self.faults.arrives(asset, taken)
+            values, taken, seq = values[there], taken[there], seq[there]
+            ts = self.faults.stamp(asset, taken)
         signals = tuple(unit.machine.signals)
-        return AssetFrame(asset, self.ts(first, stop), signals, columns.T, self._run_id)
+        return AssetFrame(asset, ts, signals, values, taken, seq, self._run_id)
 
-    def _fill(self, unit: Unit, first: int, stop: int, out: Array) -> None:
+    def _fill(self, unit: Unit, trait: Array, first: int, stop: int, out: Array) -> None:
         """Compute samples [first, stop) of one block into out [signals, samples]."""
         t = self.ts(first, stop).astype(np.float64)
         block, at = divmod(first, BLOCK)
+        columns = self._measure(unit, trait, t, block, at)
+        if self.faults.active:
+            columns = self.faults.distort(unit, t, block, at, BLOCK, columns)
+            self._freeze(unit, t, columns)
+        for row, column, signal in zip(out, columns, unit.machine.signals.values(), strict=True):
+            np.multiply(column, 10.0**signal.decimals, out=row)
+            np.rint(row, out=row)
+            np.divide(row, 10.0**signal.decimals, out=row)
+
+    def _measure(self, unit: Unit, trait: Array, t: Array, block: int, at: int) -> list[Array]:
         state = State(
             speed=unit.speed.sample(t),
             load=unit.load.sample(t),
             heat=unit.heat.sample(t),
             ambient=self._climate(unit.asset.site, int(t[-1])).sample(t),
             wear={code: trace.sample(t) for code, trace in unit.wear.items()},
-            noise=self._block(unit, block)[:, at : at + stop - first],
-            trait=unit.trait,
+            noise=self._block(unit, block)[:, at : at + len(t)],
+            trait=trait,
         )
-        columns = unit.machine.measure(state)
-        for row, column, signal in zip(out, columns, unit.machine.signals.values(), strict=True):
-            np.multiply(column, 10.0**signal.decimals, out=row)
-            np.rint(row, out=row)
-            np.divide(row, 10.0**signal.decimals, out=row)
+        return unit.machine.measure(state)
+
+    def _freeze(self, unit: Unit, t: Array, columns: list[Array]) -> None:
+        """Hold frozen sensors at the first value of their fault."""
+        for fault in self.faults.frozen(unit.asset):
+            on = (t >= fault.from_ms) & (t < fault.until_ms)
+            if on.any():
+                k = list(unit.machine.signals).index(fault.signal)
+                first = self.index(fault.from_ms)
+                at = self.ts(first, first + 1).astype(np.float64)
+                trait, _ = unit.trait(int(at[0]))
+                held = self._measure(unit, trait, at, *divmod(first, BLOCK))[k][0]
+                columns[k] = np.where(on, held, columns[k])
 
     def _block(self, unit: Unit, block: int) -> Array:
         """Return the block's noise, float64 [signals, BLOCK]; the latest one is kept per machine."""

@@ -12,11 +12,19 @@ from plant.event import Event
 def telemetry_json(
     ts_ms: int, signals: Sequence[str], row: Sequence[float], seq: int, run_id: str
 ) -> bytes:
-    """Write one reading. Floats are written so that reading them back gives the same bits."""
+    """Write one reading; missing values are left out, nothing is written when all are missing.
+
+    Floats are written so that reading them back gives the same bits.
+    """
+    values = dict(zip(signals, row, strict=True))
+    if any(value != value for value in row):  # noqa: PLR0124 - NaN is the one that differs from itself
+        values = {name: value for name, value in values.items() if value == value}  # noqa: PLR0124
+        if not values:
+            return b""
     return orjson.dumps(
         {
             "ts": ts_ms,
-            "values": dict(zip(signals, row, strict=True)),
+            "values": values,
             "seq": seq,
             "simulated": True,
             "run_id": run_id,
@@ -39,6 +47,7 @@ def event_json(event: Event) -> bytes:
         message["duration_h"] = event.duration_h
     if event.note:
         message["note"] = event.note
+    message["key"] = event.key
     message["simulated"] = True
     message["run_id"] = event.run_id
     return orjson.dumps(message)

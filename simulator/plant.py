@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from plant.config import ModeSpec, Plant, parse_plant
 from plant.errors import DataError
 from plant.event import Event
 from plant.times import DAY_MS
+from simulator.faults.injector import Injector
 from simulator.frames import AssetFrame, Sampler, sample_frames
 from simulator.layout import LineLayout
 from simulator.line import Line
@@ -64,11 +65,19 @@ class PlantSimulation:
                 self._add(AssetPath.parse(spec.path), spec.kind)
         if not self.stations:
             raise DataError("no machine to simulate.", fix="List assets in plant.toml.")
+        self.faults = Injector(
+            self.settings.faults,
+            [station.unit for station in self.stations.values()],
+            seed=self.seed,
+            start_ms=start_ms,
+            days=self.settings.fault_days,
+        )
         self.sampler = Sampler(self)
         for line in self.lines.values():
             line.begin()
         for station in self.stations.values():
             self.maintenance.begin(station)
+        self.faults.begin(self)
 
     def _add(self, asset: AssetPath, kind: str) -> None:
         line = self.lines.get(asset.line_path)
@@ -136,6 +145,35 @@ class PlantSimulation:
         self.write(unit, "failure", mode=code, planned=False, found="failed", note=label)
         self.write(unit, "stop", mode=code, planned=False)
         self.maintenance.correct(station, code)
+
+    def at(self, ts_ms: int, act: Callable[[], None]) -> None:
+        """Do something at a moment (at once if it has passed)."""
+        timer = self.env.timeout(max(ts_ms - self.now_ms, 0))
+        timer.callbacks.append(lambda _: act())
+
+    def break_down(self, asset: AssetPath, mode: str) -> None:
+        """Break a machine by script; nothing happens to one that is down already."""
+        station = self.station(asset)
+        if mode not in station.unit.lives:
+            modes = ", ".join(station.unit.lives)
+            raise DataError(
+                f"{asset} has no failure mode {mode[:20]!r}.", fix=f"Use one of {modes}."
+            )
+        if station.up:
+            station.unit.strike(mode, self.now_ms)
+            self.fail(station, mode, "script")
+
+    def replace(self, asset: AssetPath) -> None:
+        """Put a new machine in the place of one, in no time."""
+        station = self.station(asset)
+        codes = tuple(station.unit.lives)
+        found = self.maintenance.found(station, codes)
+        station.unit.replace(self.now_ms)
+        self.write(
+            station.unit, "maintenance", planned=True, found=found, duration_h=0.0,
+            note="machine replaced",
+        )  # fmt: skip
+        self._changed(station.unit)
 
     def take_down(self, station: Station) -> None:
         """Stop a machine for good, until it is brought up again."""

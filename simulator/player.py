@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -18,6 +19,8 @@ from plant.clock import ManualClock
 from plant.event import Event
 from plant.times import HOUR_MS
 from plant.topics import Topics
+from simulator.faults.network import Network
+from simulator.frames import AssetFrame
 from simulator.mqtt import Broker, Publisher
 from simulator.payload import event_json, telemetry_json
 from simulator.plant import PlantSimulation
@@ -25,14 +28,14 @@ from simulator.plant import PlantSimulation
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the plant: event time, topic, payload, who sends it."""
+class Message(NamedTuple):
+    """One message of the plant: when it was sent, topic, payload, by whom, values in it (0: an event)."""
 
     ts_ms: int
     topic: str
     payload: bytes
     asset: AssetPath
+    values: int
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class Player:
         self._client = {
             asset: self.publishers[n % len(self.publishers)] for n, asset in enumerate(assets)
         }
-        self._telemetry = {asset: self._topics.telemetry(asset) for asset in assets}
+        self._network = Network(plant.seed)
         self._next_event = len(plant.book.events)
 
     def _default_step(self) -> int:
@@ -126,12 +129,28 @@ class Player:
         return self.stats
 
     def messages(self, until_ms: int) -> Iterator[Message]:
-        """Move the plant to `until_ms` step by step and yield its messages in the order of time."""
-        while self.plant.now_ms < until_ms and not self._stop.is_set():
-            start = self.plant.now_ms
+        """Move the plant to `until_ms` step by step and yield its messages as they arrive."""
+        for message in self._flow(until_ms):
+            if message.values:
+                self.stats.readings += 1
+                self.stats.values += message.values
+            else:
+                self.stats.events += 1
+            yield message
+
+    def _flow(self, until_ms: int) -> Iterator[Message]:
+        plant = self.plant
+        networked = any(fault.what.startswith("network.") for fault in plant.faults.active)
+        while plant.now_ms < until_ms and not self._stop.is_set():
+            start = plant.now_ms
             stop = min((start // self._step_ms + 1) * self._step_ms, until_ms)
-            self.plant.advance(stop)
-            yield from self._step(start, stop)
+            plant.advance(stop)
+            if networked:
+                for message in self._step(start, stop):
+                    self._network.send(message, plant.faults.of(message.asset, "network"))
+                yield from self._network.release(None if stop == until_ms else stop)
+            else:
+                yield from self._step(start, stop)
             if self._on_step is not None:
                 self._on_step(stop)
             while self._behind is not None and self._behind() > self._max_behind:
@@ -139,29 +158,45 @@ class Player:
                     return
 
     def _step(self, start: int, stop: int) -> Iterator[Message]:
-        sampler, run_id = self.plant.sampler, self.plant.run_id
+        """Yield what the machines send in [start, stop), in the order of (true) time."""
+        sampler = self.plant.sampler
         events = self.plant.book.events[self._next_event :]
         self._next_event += len(events)
-        first, last = sampler.index(start), sampler.index(stop)
-        machines = []
-        for asset, topic in self._telemetry.items():
-            frame = sampler.frame(asset, start, stop)
-            machines.append((asset, topic, frame.signals, frame.values.tolist()))
         waiting = iter(sorted(events, key=lambda event: event.ts_ms))
         event = next(waiting, None)
-        for row, ts_ms in enumerate(sampler.ts(first, last).tolist()):
-            while event is not None and event.ts_ms <= ts_ms:
+        first, last = sampler.index(start), sampler.index(stop)
+        slots: list[list[Message]] = [[] for _ in range(last - first)]
+        for asset in self.plant.stations:
+            self._fill(slots, first, sampler.frame(asset, start, stop))
+        for taken_ms, slot in zip(sampler.ts(first, last).tolist(), slots, strict=True):
+            while event is not None and event.ts_ms <= taken_ms:
                 yield self._event(event)
                 event = next(waiting, None)
-            for asset, topic, signals, values in machines:
-                payload = telemetry_json(ts_ms, signals, values[row], first + row, run_id)
-                self.stats.readings += 1
-                self.stats.values += len(signals)
-                yield Message(ts_ms, topic, payload, asset)
+            yield from slot
         while event is not None:
             yield self._event(event)
             event = next(waiting, None)
 
+    def _fill(self, slots: list[list[Message]], first: int, frame: AssetFrame) -> None:
+        """Write one machine's readings into the slots of their sample numbers."""
+        run_id, signals, asset = self.plant.run_id, frame.signals, frame.asset
+        count = len(signals)
+        rows = zip(
+            frame.ts_ms.tolist(),
+            frame.taken_ms.tolist(),
+            frame.seq.tolist(),
+            frame.values.tolist(),
+            strict=True,
+        )
+        renamed = any(f.what == "asset.renamed" for f in self.plant.faults.of(asset, "asset"))
+        topic = self._topics.telemetry(asset)
+        for ts_ms, taken_ms, seq, row in rows:
+            payload = telemetry_json(ts_ms, signals, row, seq, run_id)
+            if renamed:
+                topic = self._topics.telemetry(self.plant.faults.name(asset, taken_ms))
+            if payload:
+                slots[seq - first].append(Message(taken_ms, topic, payload, asset, count))
+
     def _event(self, event: Event) -> Message:
-        self.stats.events += 1
-        return Message(event.ts_ms, self._topics.event(event.asset), event_json(event), event.asset)
+        asset = self.plant.faults.name(event.asset, event.ts_ms)
+        return Message(event.ts_ms, self._topics.event(asset), event_json(event), event.asset, 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from plant.config import KindSpec
 from plant.errors import DataError
-from simulator.machines import machine
+from simulator.machines import KINDS, machine
 
 _HEAD = """\
 name = "{name}"
@@ -66,20 +66,27 @@ def demo_plant_toml(pumps_per_line: int = 8) -> str:
     return plant_toml("demo", assets)
 
 
+def mixed_plant_toml() -> str:
+    """Return a plant of one line with two machines of every kind."""
+    return plant_toml("mixed", [(f"lyon/l1/{k}-{i}", k) for k in KINDS for i in (1, 2)])
+
+
 def machine_plant_toml(kind: str, number: int = 1) -> str:
     """Return a plant of one line with `number` machines of one kind."""
     return plant_toml(kind, [(f"lyon/l1/{kind}-{i}", kind) for i in range(1, number + 1)])
 
 
 def preset_toml(name: str) -> str:
-    """Return a preset by name: `demo`, or a machine's kind. Raises DataError for another name."""
+    """Return a preset by name: `demo`, `mixed`, or a machine's kind. Raises DataError for another."""
     if name == "demo":
         return demo_plant_toml()
+    if name == "mixed":
+        return mixed_plant_toml()
     try:
         return machine_plant_toml(name)
     except DataError as error:
         raise DataError(
-            f"there is no preset {name[:64]!r}.", fix=f"Use demo. {error.fix}"
+            f"there is no preset {name[:64]!r}.", fix=f"Use demo or mixed. {error.fix}"
         ) from error
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from simulator.faults.spec import Fault
 from simulator.layout import LineLayout
 
 #: Monday 5 January 2026, 00:00 UTC: simulations start here unless told otherwise.
@@ -47,4 +48,6 @@ class SimulatorSettings(_Strict):
     wear: float = Field(default=14.0, gt=0, description="how much faster than life parts wear")
     records: RecordSettings = RecordSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    faults: tuple[Fault, ...] = Field(default=(), description="what goes wrong, see Fault")
+    fault_days: float = Field(default=365.0, gt=0, description="how far ahead rates are drawn")
     lines: dict[str, LineLayout] = Field(default_factory=dict, description="layouts by site/line")

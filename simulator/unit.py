@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plant.asset import AssetPath
 from plant.times import HOUR_MS
@@ -31,7 +32,6 @@ class Life:
     pace: float = 0.0
     number: int = 0
     induced: bool = False
-    shocked: bool = field(default=False)
 
 
 class Unit:
@@ -46,8 +46,8 @@ class Unit:
         self.asset, self.machine, self._seed = asset, machine, seed
         self._wear = wear
         self._since_ms = start_ms
-        rng = self._rng("traits")
-        self.trait = np.clip(rng.standard_normal(NUMBER_OF_TRAITS), -2.0, 2.0)
+        #: What makes this machine differ from its sisters, since when; a replacement adds an entry.
+        self.traits = [(start_ms, self._draw_trait(0))]
         self.operation = Operation(0.0, 1.0)
         self.lives: dict[str, Life] = {}
         for code, mode in machine.modes.items():
@@ -60,6 +60,15 @@ class Unit:
 
     def _rng(self, *key: str | int) -> np.random.Generator:
         return keyed(self._seed, str(self.asset), *key)
+
+    def _draw_trait(self, number: int) -> NDArray[np.float64]:
+        return np.clip(self._rng("traits", number).standard_normal(NUMBER_OF_TRAITS), -2.0, 2.0)
+
+    def trait(self, ts_ms: int) -> tuple[NDArray[np.float64], int | None]:
+        """Return the traits at a moment, and when they change next."""
+        after = [since for since, _ in self.traits if since > ts_ms]
+        held = [trait for since, trait in self.traits if since <= ts_ms] or [self.traits[0][1]]
+        return held[-1], min(after, default=None)
 
     def _damage(self, life: Life) -> float:
         return float(np.interp(life.used_h, life.path.hours, life.path.damage))
@@ -148,5 +157,10 @@ class Unit:
         self._settle(now_ms)
         life = self.lives[code]
         life.used_h = life.path.life_h
-        life.shocked = True
         self.wear[code].plan([now_ms], [1.0])
+
+    def replace(self, now_ms: int) -> None:
+        """Put another machine of the same kind in its place: new parts, other traits."""
+        for code in self.lives:
+            self.renew(code, now_ms, quality=1.0)
+        self.traits.append((now_ms, self._draw_trait(len(self.traits))))
