@@ -43,6 +43,21 @@ class Renewals:
         age[known] = (at_ms[known] - since[position[known]]) / HOUR_MS
         return age
 
+    def first_difference(self, other: Renewals) -> int | None:
+        """Return the time of the first renewal in which the two differ; None when they do not."""
+        for index in range(max(len(self.ts_ms), len(other.ts_ms))):
+            if index >= min(len(self.ts_ms), len(other.ts_ms)):
+                longer = self if index < len(self.ts_ms) else other
+                return int(longer.ts_ms[index])
+            same = (
+                self.ts_ms[index] == other.ts_ms[index]
+                and self.whole[index] == other.whole[index]
+                and np.array_equal(self.signals[index], other.signals[index])
+            )
+            if not same:
+                return int(min(self.ts_ms[index], other.ts_ms[index]))
+        return None
+
 
 def renewed_modes(event: Event) -> tuple[str, ...]:
     """Return the modes an event renews; empty means the whole asset.
