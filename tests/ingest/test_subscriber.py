@@ -24,6 +24,7 @@ from store import schema
 from store.journal import Batch, Journal
 from store.quarantine import Quarantine
 from tests.servers import Mosquitto, free_port
+from vigie.servers import EmbeddedBroker
 
 T0 = 1_763_800_000_000
 _numbers = itertools.count()
@@ -39,9 +40,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 class Publisher:
     """A patient device: QoS 1, tells what the broker has acknowledged."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, protocol: mqtt.MQTTProtocolVersion = mqtt.MQTTv5) -> None:
         self.client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"device-{next(_numbers)}", protocol=mqtt.MQTTv5
+            CallbackAPIVersion.VERSION2, client_id=f"device-{next(_numbers)}", protocol=protocol
         )
         self.client.max_inflight_messages_set(100)
         self.client.reconnect_delay_set(1, 1)
@@ -225,3 +226,15 @@ def test_a_killed_broker_loses_nothing(
     wait_until(lambda: len(stored(journal)) == sent + 1)
     assert subscriber.stats().epoch == 3
     device.close()
+
+
+def test_the_demo_broker_is_enough_to_look_at_vigie(
+    journal: Journal, subscribe, root: str, tmp_path: Path
+) -> None:
+    with EmbeddedBroker(directory=tmp_path / "amqtt") as broker:
+        subscriber = subscribe(broker.port, "3.1.1")
+        device = Publisher(broker.port, mqtt.MQTTv311)
+        device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(200)))
+        wait_until(lambda: subscriber.stats().stored == 200)
+        device.close()
+        subscriber.stop()
