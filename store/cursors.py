@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+
+import structlog
 
 from plant.errors import StoreError
 from store.database import Database
 
+_log = structlog.get_logger(__name__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (
     journal TEXT PRIMARY KEY, id INTEGER NOT NULL, forwarded INTEGER NOT NULL DEFAULT 0,
-    refused INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0
+    refused INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0, crc INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -41,16 +45,26 @@ class Cursors:
         """Return the position of a journal (0 when it was never forwarded)."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT id, forwarded, refused, expired FROM cursor WHERE journal = ?", (journal,)
+                "SELECT id, forwarded, refused, expired, crc FROM cursor WHERE journal = ?",
+                (journal,),
             ).fetchone()
-        return Position(*row) if row else Position()
+        if row is None:
+            return Position()
+        position = Position(*row[:4])
+        if _crc(journal, position) != row[4]:
+            # Too far a position would leave readings behind; sending them twice changes nothing.
+            _log.error(
+                "forward.cursor_damaged", journal=journal, fix="it starts from the beginning"
+            )
+            return Position()
+        return position
 
     def set(self, journal: str, position: Position) -> None:
         """Store a position; it is on the disk when this returns."""
         with self._database.write() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?, ?)",
-                (journal, position.id, position.forwarded, position.refused, position.expired),
+                "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?, ?, ?)",
+                (journal, *astuple(position), _crc(journal, position)),
             )
 
     @contextmanager
@@ -79,3 +93,7 @@ class Cursors:
     def close(self) -> None:
         """Release the file."""
         self._database.close()
+
+
+def _crc(journal: str, position: Position) -> int:
+    return zlib.crc32(repr((journal, *astuple(position))).encode())

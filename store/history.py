@@ -13,8 +13,10 @@ import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import structlog
 
 from plant.asset import AssetPath
 from plant.errors import StoreError
@@ -31,7 +33,7 @@ CREATE TABLE IF NOT EXISTS layout (
 );
 CREATE TABLE IF NOT EXISTS rollup (
     asset INTEGER NOT NULL, bucket_ms INTEGER NOT NULL, start_ms INTEGER NOT NULL,
-    layout INTEGER NOT NULL, numbers BLOB NOT NULL,
+    layout INTEGER NOT NULL, numbers BLOB NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (asset, bucket_ms, start_ms)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS risk (
@@ -40,6 +42,7 @@ CREATE TABLE IF NOT EXISTS risk (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS risk_by_time ON risk (ts_ms);
 """
+_log = structlog.get_logger(__name__)
 _PRUNE_ROWS = 2_000
 _PRUNE_PAUSE_S = 0.02
 
@@ -48,6 +51,7 @@ class History:
     """Rollups and risks in one SQLite file, shared by all processes of this machine."""
 
     def __init__(self, file: Path) -> None:
+        self.file = file
         self._database = Database(file, _SCHEMA)
         self._names_lock = threading.Lock()
         self._asset_ids: dict[str, int] = {}
@@ -61,6 +65,7 @@ class History:
         signals, stats = json.dumps(block.signals), json.dumps(block.stats)
         width = numbers[0].nbytes
         flat = numbers.tobytes()
+        blobs = [flat[at : at + width] for at in range(0, len(flat), width)]
         with self._database.write() as connection:
             asset = _asset_id(connection, str(block.asset))
             connection.execute(
@@ -70,10 +75,10 @@ class History:
                 "SELECT id FROM layout WHERE signals = ? AND stats = ?", (signals, stats)
             ).fetchone()
             connection.executemany(
-                "INSERT OR REPLACE INTO rollup VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO rollup VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    (asset, block.bucket_ms, start, layout, flat[at * width : (at + 1) * width])
-                    for at, start in enumerate(block.start_ms.tolist())
+                    (asset, block.bucket_ms, start, layout, blob, _crc(start, layout, blob))
+                    for start, blob in zip(block.start_ms.tolist(), blobs, strict=True)
                 ),
             )
 
@@ -83,11 +88,12 @@ class History:
         """Return the rollups whose bucket starts in the range."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT start_ms, layout, numbers FROM rollup WHERE asset = "
+                "SELECT start_ms, layout, numbers, crc FROM rollup WHERE asset = "
                 "(SELECT id FROM asset WHERE path = ?) AND bucket_ms = ? "
                 "AND start_ms >= ? AND start_ms < ? ORDER BY start_ms",
                 (str(asset), bucket_ms, start_ms, stop_ms),
             ).fetchall()
+            rows = self._sound(rows)
             starts = np.array([row[0] for row in rows], dtype=np.int64)
             layout_ids = np.array([row[1] for row in rows], dtype=np.int64)
             parts: list[RollupPart] = []
@@ -174,6 +180,13 @@ class History:
         """Release the file."""
         self._database.close()
 
+    def _sound(self, rows: list[Any]) -> list[Any]:
+        """Return the rows whose checksum holds; a damaged bucket is left out, to be rolled up anew."""
+        sound = [row for row in rows if _crc(*row[:3]) == row[3]]
+        if len(sound) != len(rows):
+            _log.error("store.damaged_rollups", path=str(self.file), rows=len(rows) - len(sound))
+        return sound
+
     def _layout(
         self, connection: sqlite3.Connection, identity: int
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -190,6 +203,10 @@ def _asset_id(connection: sqlite3.Connection, path: str) -> int:
     connection.execute("INSERT OR IGNORE INTO asset (path) VALUES (?)", (path,))
     (identity,) = connection.execute("SELECT id FROM asset WHERE path = ?", (path,)).fetchone()
     return int(identity)
+
+
+def _crc(start_ms: int, layout: int, numbers: bytes) -> int:
+    return zlib.crc32(numbers, zlib.crc32(b"%d:%d" % (start_ms, layout)))
 
 
 def _unpacked(body: bytes) -> Risk:

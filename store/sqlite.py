@@ -12,6 +12,7 @@ from plant.event import Event
 from plant.reading import Reading
 from plant.risk import Risk
 from store.history import History
+from store.integrity import open_journal
 from store.journal import Batch, Journal
 from store.journals import Journals
 from store.port import Changes, ReadingBlock, RollupBlock, SeenAsset, WriteCount
@@ -138,5 +139,5 @@ class OwnJournal:
     def _open(self) -> Journal:
         with self._lock:
             if self._journal is None:
-                self._journal = Journal(self.path)
+                self._journal = open_journal(self.path, self._clock)
             return self._journal

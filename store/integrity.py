@@ -1,0 +1,207 @@
+"""Is a journal whole? If not: say so, set it aside, and keep every row whose checksum holds.
+
+SQLite checks its structure and that indexes agree with tables (`integrity_check`); each row's CRC-32
+finds flipped bits inside values; the mark beside the file (`.tail`) finds commits that are missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from plant.clock import Clock
+from plant.errors import StoreError
+from store import schema
+from store.journal import Journal
+from store.salvage import salvage
+
+_log = structlog.get_logger(__name__)
+#: Journals up to this size are examined whole whenever they are opened (about a second).
+FULL_CHECK_BYTES = 256 << 20
+_MOST_PROBLEMS = 20
+_DAMAGED_FOLDER = "damaged"
+_NOT_A_ROW = (TypeError, ValueError, OverflowError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an examination found. Sound: no problem at all."""
+
+    path: Path
+    problems: tuple[str, ...]
+    rows: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Tell whether the journal can be trusted."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What became of a damaged journal: where it lies now, and what was taken over from it."""
+
+    report: Report
+    aside: Path
+    readings: int
+    events: int
+
+
+def examine(path: Path) -> Report:
+    """Read a whole journal and check it, beside its writer; never changes anything."""
+    problems: list[str] = []
+    rows = 0
+    try:
+        db = schema.connect(path, read_only=True)
+    except sqlite3.Error as error:
+        return Report(path, (f"it cannot be opened: {error}",))
+    try:
+        for (line,) in db.execute(f"pragma integrity_check({_MOST_PROBLEMS})"):
+            if line != "ok":
+                problems += str(line).splitlines()
+        for problem, count in _row_problems(db):
+            rows += count
+            if problem:
+                problems.append(problem)
+        problems += _sequence_problems(db, path)
+    except sqlite3.Error as error:
+        problems.append(str(error))
+    finally:
+        db.close()
+    return Report(path, tuple(problems[:_MOST_PROBLEMS]), rows)
+
+
+def _row_problems(db: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    """Yield (problem or empty, rows looked at)."""
+    checks: dict[str, Any] = {
+        "asset": lambda row: schema.name_crc(row[0], row[1]) == row[2],
+        "signal_set": lambda row: schema.name_crc(row[0], row[1]) == row[2],
+        "run": lambda row: schema.run_crc(row[0], bool(row[1]), row[2]) == row[3],
+        "reading": lambda row: schema.reading_crc(*row[:8]) == row[8],
+        "event": lambda row: schema.event_crc(*row[:9]) == row[9],
+    }
+    for table, holds in checks.items():
+        count = damaged = 0
+        # Not by an index: the table itself is what is checked.
+        for row in db.execute(f"select * from {table} not indexed"):  # noqa: S608 - our own names
+            count += 1
+            try:
+                damaged += not holds(row)
+            except _NOT_A_ROW:  # a flipped bit may change a column's type
+                damaged += 1
+        yield (f"{damaged} rows of {table} are damaged" if damaged else ""), count
+    for table, column, target in (
+        ("reading", "asset", "asset"),
+        ("reading", "signals", "signal_set"),
+        ("event", "asset", "asset"),
+    ):
+        (orphans,) = db.execute(
+            f"select count(*) from (select distinct {column} as id from {table}) "  # noqa: S608 - our own names
+            f"where id not in (select id from {target})"
+        ).fetchone()
+        yield (f"{table} refers to {orphans} missing rows of {target}" if orphans else ""), 0
+
+
+def _sequence_problems(db: sqlite3.Connection, path: Path) -> Iterator[str]:
+    meta = dict(db.execute("select key, value from meta"))
+    if meta.get("schema_version") != schema.SCHEMA_VERSION:
+        yield f"its version is {meta.get('schema_version')!r}, not {schema.SCHEMA_VERSION}"
+    next_id = meta.get("next_id")
+    if not isinstance(next_id, int):
+        yield "its sequence is missing"
+        return
+    (highest,) = db.execute(
+        "select max((select coalesce(max(id), 0) from reading not indexed),"
+        " (select coalesce(max(id), 0) from event not indexed))"
+    ).fetchone()
+    if highest >= next_id:
+        yield f"its sequence ({next_id}) is behind its rows ({highest})"
+    mark = schema.read_tail(path)
+    if mark is not None and mark > next_id:
+        yield f"its last {mark - next_id} entries are missing"
+    if mark is None and next_id > 1:
+        with contextlib.suppress(OSError):
+            if schema.tail_path(path).stat().st_size > 0:
+                yield "the mark of its last commit is damaged, so commits may be missing"
+
+
+def set_aside(path: Path, now_ms: int) -> Path:
+    """Move a journal and all that belongs to it to `damaged/`; return its new place. Raises StoreError."""
+    folder = path.parent / _DAMAGED_FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        target, number = folder / f"{path.stem}-{now_ms}.db", 0
+        while target.exists():
+            number += 1
+            target = folder / f"{path.stem}-{now_ms}-{number}.db"
+        for suffix in ("", "-wal", "-shm", ".tail"):
+            source = path.with_name(path.name + suffix)
+            if source.exists():
+                os.replace(source, target.with_name(target.name + suffix))
+    except OSError as error:
+        raise StoreError(
+            f"the damaged journal {path} cannot be set aside ({error.strerror}).",
+            fix=f"Move it away from {path.parent} by hand.",
+        ) from error
+    return target
+
+
+def mend(path: Path, clock: Clock, report: Report | None = None) -> Mended:
+    """Set a damaged journal aside and begin a new one with every row that is sound.
+
+    Numbering goes on behind the old one, so that forwarder and feature job read the rows again
+    (which changes nothing that they have) and miss none. Nobody else may be writing it.
+    """
+    report = report or examine(path)
+    mark = schema.read_tail(path) or 1
+    aside = set_aside(path, clock.now_ms())
+    _log.error("journal.damaged", path=str(path), aside=str(aside), problems=report.problems)
+    journal = Journal(path)
+    try:
+        found = salvage(aside, journal, mark)
+    finally:
+        journal.close()
+    _log.warning("journal.mended", path=str(path), readings=found.readings, events=found.events)
+    return Mended(report, aside, found.readings, found.events)
+
+
+def open_journal(path: Path, clock: Clock, *, full_check_bytes: int = FULL_CHECK_BYTES) -> Journal:
+    """Open a journal for writing; one that is damaged is mended first, and that is logged.
+
+    A journal beyond `full_check_bytes` is only examined whole when it does not open; `vigie doctor`
+    examines any. Raises StoreError when it cannot be opened or set aside.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    if _left_behind(path) or 0 < size <= full_check_bytes:
+        report = examine(path)
+        if not report.sound:
+            mend(path, clock, report)
+    try:
+        return Journal(path)
+    except StoreError:
+        report = examine(path)
+        if report.sound:
+            raise  # not damage: permissions, a full disk
+        mend(path, clock, report)
+        return Journal(path)
+
+
+def _left_behind(path: Path) -> bool:
+    """Tell whether the file is gone or empty though its mark says that it held something."""
+    mark = schema.read_tail(path)
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return mark is not None and mark > 1 and size == 0
