@@ -12,6 +12,9 @@ from ingest.settings import BrokerSettings, IngestSettings
 from models.settings import ModelSettings
 from plant.config_errors import config_error
 from plant.errors import ConfigError
+from serve.exports.settings import ExportSettings
+from serve.kpi.settings import KpiSettings
+from serve.schedule.settings import ScheduleSettings
 from serve.settings import ServeSettings
 from store.settings import StoreSettings
 
@@ -28,6 +31,9 @@ class Settings(BaseModel):
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    exports: ExportSettings = Field(default_factory=ExportSettings)
+    kpi: KpiSettings = Field(default_factory=KpiSettings)
 
 
 def parse_settings(text: str, file: str = "vigie.toml") -> Settings:
