@@ -1,0 +1,390 @@
+"""How fast messages go from the broker to where they are safe, beside a bare client and Telegraf.
+
+    python -m benchmarks.bench_ingest [--quick] [--seed 1] [--cases paho,journal,…]
+
+Every case drains the same number of pre-queued QoS 1 messages of eight values, of twenty machines, from one
+real Mosquitto; each runs in a process of its own, whose CPU time and memory are the ones reported.
+
+    paho         a bare paho-mqtt subscriber that only counts
+    stock        Vigie to the journal through stock paho (`ingest.receive = "stock"`)
+    journal      Vigie to the durable journal (SQLite, WAL, synchronous=FULL)
+    workers2     two Vigie workers on a shared subscription, each with its journal
+    influx_bare  a bare line-protocol writer to influxd: prepared batches, nothing read or parsed
+    influx       Vigie from the broker to InfluxDB 2: ingest and forwarder, counted in InfluxDB
+    telegraf     Telegraf mqtt_consumer to influxdb_v2, when it is on the path (DESIGN: v1.30.3)
+
+The last line holds the ratios. `lost` counts messages that are not where they should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import orjson
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ingest.settings import IngestSettings
+from plant.topics import Topics
+from store.schema import connect, journal_files
+from vigie.servers import Influxd, Mosquitto
+
+MACHINES = 20
+BASE_MS = 1_700_000_000_000
+RECEIVE_MAXIMUM = IngestSettings().receive_maximum
+SIGNALS = ("temperature", "vibration_rms", "current", "pressure", "rpm", "flow", "level", "torque")
+CASES = ("paho", "stock", "journal", "workers2", "influx_bare", "influx", "telegraf")
+DEADLINE_S = 180.0
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def readings(count: int, seed: int) -> list[bytes]:
+    """The payloads of one machine: eight values with the digits real sensors send."""
+    random_source = random.Random(seed)
+    return [
+        orjson.dumps(
+            {
+                "ts": BASE_MS + i * 100,
+                "values": {name: round(random_source.gauss(50, 10), 2) for name in SIGNALS},
+            }
+        )
+        for i in range(count)
+    ]
+
+
+class Bench:
+    """One broker, the number of messages, and what every case needs."""
+
+    def __init__(self, broker: Mosquitto, messages: int, seed: int, scratch: Path) -> None:
+        self.broker = broker
+        self.messages = messages // MACHINES * MACHINES
+        self.seed = seed
+        self.scratch = scratch
+
+    def open_session(self, client_id: str, filters: list[str], protocol: int) -> None:
+        """Subscribe once and go away: the broker queues from now on."""
+        client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=protocol,
+            clean_session=None if protocol == mqtt.MQTTv5 else False,
+        )
+        subscribed = threading.Event()
+        client.on_connect = lambda c, *_: c.subscribe([(f, 1) for f in filters])
+        client.on_subscribe = lambda *_: subscribed.set()
+        if protocol == mqtt.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = 3600
+            client.connect("127.0.0.1", self.broker.port, clean_start=False, properties=properties)
+        else:
+            client.connect("127.0.0.1", self.broker.port)
+        client.loop_start()
+        assert subscribed.wait(10)
+        client.disconnect()
+        client.loop_stop()
+
+    def fill(self) -> None:
+        """Queue all messages at the broker. One mosquitto_pub per machine: past 65,535 it ends early."""
+        each = self.messages // MACHINES
+        for machine in range(MACHINES):
+            lines = b"\n".join(readings(each, self.seed + machine)) + b"\n"
+            topic = f"plant/lyon/l1/pump-{machine}/telemetry"
+            command = ["mosquitto_pub", "-p", str(self.broker.port), "-t", topic, "-q", "1", "-l"]
+            subprocess.run(command, input=lines, check=True)
+
+    def prepare(self, case: str, filters: list[str], workers: int = 1, *, v5: bool = True) -> None:
+        for worker in range(workers):
+            client_id = case if case in {"paho", "telegraf"} else f"{case}-ingest-{worker}"
+            self.open_session(client_id, filters, mqtt.MQTTv5 if v5 else mqtt.MQTTv311)
+        self.fill()
+
+    def child(self, case: str, spec: dict[str, Any]) -> subprocess.Popen[bytes]:
+        spec = {
+            "port": self.broker.port,
+            "messages": self.messages,
+            "workers": 1,
+            "receive_maximum": RECEIVE_MAXIMUM,
+            **spec,
+        }
+        command = [sys.executable, "-m", "benchmarks.ingest_child", case, json.dumps(spec)]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def figures(self, seconds: float, stored: int, usage: Any) -> dict[str, Any]:
+        rate = self.messages / seconds if seconds > 0 else 0.0
+        return {
+            "messages": self.messages,
+            "msgs_per_s": round(rate),
+            "values_per_s": round(rate * len(SIGNALS)),
+            "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+            "peak_mib": round(usage.ru_maxrss / 1024, 1),
+            "lost": self.messages - stored,
+        }
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
+    """Wait for a child; return what it said and what it used (its own children included)."""
+    assert process.stdout is not None
+    said = json.loads(process.stdout.read() or b'{"first": 0, "last": 0, "stored": 0}')
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    return said, usage
+
+
+def contract_filters(prefix: str = "") -> list[str]:
+    return [prefix + topic for topic in Topics().subscriptions()]
+
+
+def in_journals(data_dir: Path) -> int:
+    """Count distinct readings over all journals of a folder: what is really there."""
+    keys: set[tuple[str, int]] = set()
+    for file in journal_files(data_dir):
+        db = connect(file, read_only=True)
+        keys.update(
+            db.execute("select path, ts from reading join asset on asset.id = reading.asset")
+        )
+        db.close()
+    return len(keys)
+
+
+def case_paho(bench: Bench) -> dict[str, Any]:
+    bench.prepare("paho", contract_filters())
+    said, usage = finish(bench.child("paho", {"client_id": "paho"}))
+    return bench.figures(said["last"] - said["first"], said["stored"], usage)
+
+
+def _to_journal(bench: Bench, case: str, **spec: Any) -> dict[str, Any]:
+    workers = spec.get("workers", 1)
+    prefix = f"$share/{IngestSettings().share_group}/" if workers > 1 else ""
+    bench.prepare(case, contract_filters(prefix), workers)
+    data_dir = bench.scratch / case
+    said, usage = finish(
+        bench.child("journal", {"client_id": case, "data_dir": str(data_dir), **spec})
+    )
+    return bench.figures(said["last"] - said["first"], in_journals(data_dir), usage)
+
+
+def case_stock(bench: Bench) -> dict[str, Any]:
+    return _to_journal(bench, "stock", receive="stock")
+
+
+def case_journal(bench: Bench) -> dict[str, Any]:
+    return _to_journal(bench, "journal")
+
+
+def case_workers2(bench: Bench) -> dict[str, Any]:
+    return _to_journal(bench, "workers2", workers=2)
+
+
+def count_in_influx(server: Influxd, bucket: str, measurement: str, field: str) -> int:
+    """Count points by a query over the whole time range."""
+    start, stop = BASE_MS // 1000 - 10, BASE_MS // 1000 + 10_000_000
+    query = (
+        f'from(bucket:"{bucket}") |> range(start: {start}, stop: {stop})'
+        f' |> filter(fn:(r)=>r._measurement=="{measurement}" and r._field=="{field}")'
+        ' |> group() |> count() |> keep(columns:["_value"])'
+    )
+    request = urllib.request.Request(
+        f"{server.url}/api/v2/query?org={server.org}",
+        data=query.encode(),
+        headers={
+            "Authorization": f"Token {server.token}",
+            "Content-Type": "application/vnd.flux",
+            "Accept": "application/csv",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if line.strip()]
+    return int(lines[-1].split(",")[-1]) if len(lines) > 1 else 0
+
+
+def watch_influx(bench: Bench, server: Influxd, bucket: str, measurement: str, field: str):
+    """Poll until all points are there; return (points at first sight, seconds since, points at the end)."""
+    began, first = time.monotonic(), None
+    while True:
+        found = count_in_influx(server, bucket, measurement, field)
+        now = time.monotonic()
+        if found and first is None:
+            first = (now, found)
+        if found >= bench.messages or now - began > DEADLINE_S:
+            at, early = first or (now, 0)
+            return early, now - at, found
+        time.sleep(0.2)
+
+
+def case_influx_bare(bench: Bench) -> dict[str, Any]:
+    """Write prepared line protocol over one kept connection, as fast as influxd takes it."""
+    import resource
+
+    import urllib3
+
+    batch = 5_000
+    lines = []
+    for machine in range(MACHINES):
+        for i, payload in enumerate(readings(bench.messages // MACHINES, bench.seed + machine)):
+            values = orjson.loads(payload)["values"]
+            fields = ",".join(f"{name}={value}" for name, value in values.items())
+            lines.append((i, f"bare,asset=pump-{machine} {fields} {BASE_MS + i * 100}"))
+    lines.sort()  # interleaved in time, as machines send
+    bodies = [
+        "\n".join(line for _, line in lines[i : i + batch]).encode()
+        for i in range(0, len(lines), batch)
+    ]
+    with Influxd() as server:
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=1)
+        path = f"/api/v2/write?org={server.org}&bucket={server.bucket}&precision=ms"
+        headers = {"Authorization": f"Token {server.token}"}
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.monotonic()
+        for body in bodies:
+            answer = pool.request("POST", path, body=body, headers=headers)
+            assert answer.status == 204, answer.data
+        seconds = time.monotonic() - began
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        stored = count_in_influx(server, server.bucket, "bare", "flow")
+    figures = bench.figures(seconds, stored, usage)
+    spent = before.ru_utime + before.ru_stime
+    figures["cpu_s"] = round(figures["cpu_s"] - spent, 2)
+    return figures
+
+
+def case_influx(bench: Bench) -> dict[str, Any]:
+    data_dir = bench.scratch / "influx"
+    bench.prepare("influx", contract_filters())
+    with Influxd() as server:
+        settings = {
+            "url": server.url, "org": server.org, "bucket": server.bucket,
+            "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
+        }  # fmt: skip
+        forwarder = bench.child("forward", {"data_dir": str(data_dir), "influx": settings})
+        ingest = bench.child("journal", {"client_id": "influx", "data_dir": str(data_dir)})
+        early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
+        said, ingest_usage = finish(ingest)
+        assert forwarder.stdin is not None
+        forwarder.stdin.write(b"\n")
+        forwarder.stdin.close()
+        _, usage = finish(forwarder)
+    figures = bench.figures(seconds, found, usage)
+    # From the first points seen to the last: the start of the processes is not throughput.
+    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
+    figures["msgs_per_s"] = round(rate)
+    figures["values_per_s"] = round(rate * len(SIGNALS))
+    figures["cpu_s"] = round(figures["cpu_s"] + ingest_usage.ru_utime + ingest_usage.ru_stime, 2)
+    figures["peak_mib"] = round((usage.ru_maxrss + ingest_usage.ru_maxrss) / 1024, 1)
+    figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
+    return figures
+
+
+TELEGRAF = """
+[agent]
+  interval = "1s"
+  flush_interval = "200ms"
+  metric_batch_size = 5000
+  metric_buffer_limit = 200000
+  omit_hostname = true
+  logfile = "{log}"
+[[inputs.mqtt_consumer]]
+  servers = ["tcp://127.0.0.1:{port}"]
+  topics = ["plant/+/+/+/telemetry", "plant/+/+/+/telemetry/+", "plant/+/+/+/event"]
+  qos = 1
+  persistent_session = true
+  client_id = "telegraf"
+  max_undelivered_messages = 20000
+  data_format = "json"
+  json_time_key = "ts"
+  json_time_format = "unix_ms"
+[[outputs.influxdb_v2]]
+  urls = ["{url}"]
+  token = "{token}"
+  organization = "{org}"
+  bucket = "{bucket}"
+"""
+
+
+def case_telegraf(bench: Bench) -> dict[str, Any] | None:
+    program = shutil.which("telegraf")
+    if program is None:
+        say("telegraf is not on the path: case left out")
+        return None
+    bench.prepare("telegraf", contract_filters(), v5=False)
+    with Influxd() as server:
+        config = bench.scratch / "telegraf.conf"
+        config.write_text(
+            TELEGRAF.format(
+                log=bench.scratch / "telegraf.log",
+                port=bench.broker.port,
+                url=server.url,
+                token=server.token,
+                org=server.org,
+                bucket=server.bucket,
+            )
+        )
+        process = subprocess.Popen([program, "--config", str(config)], stderr=subprocess.DEVNULL)
+        early, seconds, found = watch_influx(
+            bench, server, server.bucket, "mqtt_consumer", "values_flow"
+        )
+        process.terminate()
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    figures = bench.figures(seconds, found, usage)
+    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
+    figures["msgs_per_s"] = round(rate)
+    figures["values_per_s"] = round(rate * len(SIGNALS))
+    return figures
+
+
+RATIOS = (
+    ("journal_to_telegraf", "journal", "telegraf"),
+    ("journal_to_paho", "journal", "paho"),
+    ("influx_to_telegraf", "influx", "telegraf"),
+    ("influx_to_influx_bare", "influx", "influx_bare"),
+    ("workers2_to_journal", "workers2", "journal"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="40,000 messages instead of 400,000")
+    parser.add_argument("--messages", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cases", default=",".join(CASES))
+    options = parser.parse_args()
+    messages = options.messages or (40_000 if options.quick else 400_000)
+    rates: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as scratch:
+        for case in options.cases.split(","):
+            # A fresh broker per case: no session or queue of another one weighs on it.
+            with Mosquitto(config="max_inflight_messages 0") as broker:
+                bench = Bench(broker, messages, options.seed, Path(scratch))
+                figures = globals()[f"case_{case}"](bench)
+            if figures is not None:
+                rates[case] = figures["msgs_per_s"]
+                print(json.dumps({"bench": "ingest", "case": case, **figures}), flush=True)
+    ratios = {
+        name: round(rates[a] / rates[b], 2)
+        for name, a, b in RATIOS
+        if rates.get(a) and rates.get(b)
+    }
+    if ratios:
+        print(json.dumps({"bench": "ingest", "case": "ratios", **ratios}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The measured side of bench_ingest: each case in a process of its own, so that its figures are its own.
+
+Prints one JSON line {"first": s, "last": s, "stored": n}: monotonic seconds of the first message
+received and of the moment when all were stored.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from vigie.logs import configure_logs
+
+DEADLINE_S = 180.0
+
+
+def paho(spec: dict[str, Any]) -> dict[str, Any]:
+    """A bare paho subscriber that only counts (stock paho acknowledges by itself)."""
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    client = mqtt.Client(
+        mqtt.CallbackAPIVersion.VERSION2, client_id=spec["client_id"], protocol=mqtt.MQTTv5
+    )
+    done = threading.Event()
+    seen = {"count": 0, "first": 0.0}
+
+    def on_message(*_: Any) -> None:
+        if not seen["count"]:
+            seen["first"] = time.monotonic()
+        seen["count"] += 1
+        if seen["count"] == spec["messages"]:
+            done.set()
+
+    client.on_message = on_message
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = 3600
+    properties.ReceiveMaximum = spec["receive_maximum"]
+    client.connect("127.0.0.1", spec["port"], clean_start=False, properties=properties)
+    client.loop_start()
+    done.wait(DEADLINE_S)
+    last = time.monotonic()
+    client.disconnect()
+    client.loop_stop()
+    return {"first": seen["first"], "last": last, "stored": seen["count"]}
+
+
+def journal(spec: dict[str, Any]) -> dict[str, Any]:
+    """Vigie from the broker to the durable journal, as `vigie run` does it."""
+    from ingest.settings import BrokerSettings, IngestSettings
+    from ingest.subscriber import Subscriber
+    from ingest.workers import Workers
+    from plant.clock import SystemClock
+    from plant.config import Plant
+    from store.journal import Journal
+    from store.schema import journal_path
+
+    data_dir = Path(spec["data_dir"])
+    broker = BrokerSettings(port=spec["port"], client_id=spec["client_id"])
+    settings = IngestSettings(
+        receive=spec.get("receive", "bulk"),
+        workers=spec["workers"],
+        receive_maximum=spec["receive_maximum"],
+    )
+    if settings.workers > 1:
+        work: Any = Workers(broker, settings, Plant(), data_dir)
+    else:
+        work = Subscriber(broker, settings, Plant(), Journal(journal_path(data_dir)), SystemClock())
+    first = 0.0
+    work.start(10)
+    until = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until:
+        stats = work.stats()
+        first = first or (time.monotonic() if stats.received else 0.0)
+        if stats.stored >= spec["messages"]:
+            break
+        time.sleep(0.002)
+    last = time.monotonic()
+    work.stop()
+    return {"first": first, "last": last, "stored": work.stats().stored}
+
+
+def forward(spec: dict[str, Any]) -> dict[str, Any]:
+    """The journal's forwarder to InfluxDB, until it is told that everything has arrived."""
+    from plant.clock import SystemClock
+    from store.forwarder import Forwarder
+    from store.settings import InfluxSettings
+
+    forwarder = Forwarder(InfluxSettings(**spec["influx"]), Path(spec["data_dir"]), SystemClock())
+    forwarder.start()
+    sys.stdin.readline()
+    forwarder.close()
+    return {"first": 0.0, "last": 0.0, "stored": 0}
+
+
+if __name__ == "__main__":
+    configure_logs("error")
+    spec = json.loads(sys.argv[2])
+    print(json.dumps({"paho": paho, "journal": journal, "forward": forward}[sys.argv[1]](spec)))
