@@ -56,7 +56,7 @@ def connected(
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
     if see is not None:
-        client.on_message = lambda _c, _d, message: see(message.topic, message.payload)
+        client.on_message = lambda _c, _d, message: see(message.topic, bytes(message.payload))
     try:
         client.connect(broker.host, broker.port, broker.keepalive_s)
     except OSError as error:

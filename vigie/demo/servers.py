@@ -12,7 +12,8 @@ from ingest.settings import BrokerSettings, IngestSettings
 from models.settings import ModelSettings
 from plant.times import HOUR_MS
 from serve.settings import PublishSettings, ServeSettings
-from store.settings import InfluxSettings, StoreSettings
+from store.influx_setup import ensure_buckets
+from store.settings import InfluxSettings, RetentionSettings, StoreSettings
 from vigie.servers import EmbeddedBroker, Influxd, Mosquitto, ServerMissingError
 from vigie.settings import Settings
 
@@ -40,7 +41,7 @@ class Servers:
             except BaseException:
                 self._stack.close()
                 raise
-            self.influx.new_bucket(_bucket_of_readings(self.influx))
+            ensure_buckets(store_settings(self.influx).influx, KEEP_ALL)
         return self
 
     def __exit__(
@@ -65,28 +66,32 @@ class Servers:
         return f"{broker} and {'InfluxDB 2' if self.influx else 'SQLite'}"
 
 
-def _bucket_of_readings(influx: Influxd) -> str:
-    return InfluxSettings(bucket=influx.bucket).raw_bucket
+#: Simulated time is not ours: what is old there must not expire here.
+KEEP_ALL = RetentionSettings(readings="forever", rollups="forever", risks="forever")
+
+
+def store_settings(influx: Influxd | None) -> StoreSettings:
+    """Return the settings of a store that keeps everything: this InfluxDB, or SQLite."""
+    if influx is None:
+        return StoreSettings(retention=KEEP_ALL)
+    return StoreSettings(
+        kind="influx",
+        influx=InfluxSettings(
+            url=influx.url, org=influx.org, bucket=influx.bucket, token=influx.token
+        ),
+        retention=KEEP_ALL,
+    )
 
 
 def demo_settings(servers: Servers, folder: Path) -> Settings:
     """Return settings for a plant in a hurry: an hour between rows, a small model."""
-    influx = servers.influx
-    store = StoreSettings()
-    if influx is not None:
-        store = StoreSettings(
-            kind="influx",
-            influx=InfluxSettings(
-                url=influx.url, org=influx.org, bucket=influx.bucket, token=influx.token
-            ),
-        )
     return Settings(
         data_dir=folder,
         broker=BrokerSettings(
             port=servers.port,
             protocol="5" if isinstance(servers.broker, Mosquitto) else "3.1.1",
         ),
-        store=store,
+        store=store_settings(servers.influx),
         # The player runs up to an hour of plant time ahead of ingest: that is no fault of a clock.
         ingest=IngestSettings(clock_skew_s=7_200),
         features=FeatureSettings(grid_ms=HOUR_MS),
