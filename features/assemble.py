@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from features.rollup import Rolled, roll
 from features.settings import FeatureSettings
 from features.sources import Extent, Source
 from features.table import FeatureTable
+from features.workers import Here
 from plant.asset import AssetPath
 from plant.config import KindSpec, Plant
 from plant.event import Event
@@ -78,17 +80,58 @@ def build_table(
     stop_ms: int = FAR_MS,
 ) -> FeatureTable:
     """Return the rows of frames or files, without a store: for experiments and benchmarks."""
+    tasks = source_tasks(
+        source, extents, plant, settings, events=events, regimes=regimes,
+        start_ms=start_ms, stop_ms=stop_ms,
+    )  # fmt: skip
+    return join_rows(
+        [(task.extent.asset, task.plan, rows) for task, rows in Here().run(run_source, tasks)]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SourceTask:
+    """Make all rows of one asset straight from its readings."""
+
+    extent: Extent
+    plan: KindPlan
+    renewals: Renewals
+    source: Source
+    start_ms: int
+    stop_ms: int
+
+
+def run_source(task: SourceTask) -> Rows:
+    """Do a SourceTask."""
+    settings = task.plan.settings
+    rolled = roll_all(task.plan, task.source, task.extent, task.stop_ms)
+    stop = min(task.stop_ms, task.extent.last_ms + 2 * settings.grid)
+    read = reader(task.source, task.extent.asset)
+    return rows_of_asset(task.plan, rolled, task.renewals, read, task.start_ms, stop)
+
+
+def source_tasks(
+    source: Source,
+    extents: Sequence[Extent],
+    plant: Plant,
+    settings: FeatureSettings,
+    *,
+    events: Sequence[Event] = (),
+    regimes: Mapping[str, RegimeModel] | None = None,
+    start_ms: int = 0,
+    stop_ms: int = FAR_MS,
+) -> list[SourceTask]:
+    """Return one task per asset, for `run_source` on any workers."""
     plans = plans_for(plant, settings, extents, regimes)
-    parts = []
+    by_asset: dict[AssetPath, list[Event]] = {}
+    for event in events:
+        by_asset.setdefault(event.asset, []).append(event)
+    tasks = []
     for extent in extents:
         plan = plans[plant.kind_of(extent.asset)]
-        rolled = roll_all(plan, source, extent, stop_ms)
-        mine = [event for event in events if event.asset == extent.asset]
-        renewals = renewals_of(plant, extent.asset, mine, plan)
-        stop = min(stop_ms, extent.last_ms + 2 * settings.grid)
-        rows = rows_of_asset(plan, rolled, renewals, reader(source, extent.asset), start_ms, stop)
-        parts.append((extent.asset, plan, rows))
-    return join_rows(parts)
+        renewals = renewals_of(plant, extent.asset, by_asset.get(extent.asset, []), plan)
+        tasks.append(SourceTask(extent, plan, renewals, source, start_ms, stop_ms))
+    return tasks
 
 
 def plans_for(

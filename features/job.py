@@ -71,6 +71,8 @@ class FeatureJob:
         self._engines: dict[AssetPath, AssetEngine] = {}
         self._renewals: dict[AssetPath, Renewals] = {}
         self._extents: dict[AssetPath, Extent] = {}
+        self._last: dict[AssetPath, tuple[int, Rows]] = {}
+        self._closed: dict[AssetPath, list[Rolled]] = {}
         self._roller = Roller(store, self.settings.bucket_ms, state_file)
 
     # ---- what the rows look like
@@ -80,6 +82,7 @@ class FeatureJob:
         self._regimes = dict(regimes)
         self._plans.clear()
         self._engines.clear()
+        self._last.clear()
 
     def plan(self, kind: str) -> KindPlan:
         """Return how rows of a kind are made."""
@@ -114,40 +117,53 @@ class FeatureJob:
         A row at t is closed when now is at least t + lateness. Rolls up what arrived since the last
         tick and writes it to the store.
         """
-        settings = self.settings
-        row = (
-            (now_ms - settings.lateness_ms) // settings.grid * (settings.grid // settings.bucket_ms)
-        )
-        self._roller.take_changes()
-        self._see_assets()
-        changed = self._roll_closed(row)
-        self._roller.save()
-        self._see_events(row * settings.bucket_ms)
+        row = self._row(now_ms)
+        self.close_buckets(now_ms)
+        self._see_events(row * self.settings.bucket_ms)
         parts: list[tuple[AssetPath, KindPlan, Rows]] = []
         for asset in sorted(self._extents):
             plan = self.plan(self.plant.kind_of(asset))
-            parts.append((asset, plan, self._newest_row(asset, plan, row, changed.get(asset))))
+            parts.append((asset, plan, self._newest_row(asset, plan, row)))
         return join_rows(parts)
 
-    def _newest_row(
-        self, asset: AssetPath, plan: KindPlan, row: int, changed: Rolled | None
-    ) -> Rows:
+    def close_buckets(self, now_ms: int) -> None:
+        """Roll up what is closed by now and write it to the store; `tick` does it by itself."""
+        row = self._row(now_ms)
+        self._roller.take_changes()
+        self._see_assets()
+        for asset, rolled in self._roll_closed(row).items():
+            self._closed.setdefault(asset, []).append(rolled)
+        self._roller.save()
+
+    def _row(self, now_ms: int) -> int:
+        """Return the number of the newest grid row that is closed, counted in buckets."""
+        settings = self.settings
+        return (
+            (now_ms - settings.lateness_ms) // settings.grid * (settings.grid // settings.bucket_ms)
+        )
+
+    def _newest_row(self, asset: AssetPath, plan: KindPlan, row: int) -> Rows:
+        last = self._last.get(asset)
+        if last is not None and last[0] == row:
+            return last[1]  # what arrived since then is seen by the next row
         engine = self._engines.get(asset)
         try:
             if engine is not None and engine.base + engine.head < row:
-                if changed is not None:
-                    engine.load(changed)
-            elif engine is not None:
-                engine = None  # asked again for a row it has already passed
+                for rolled in self._closed.pop(asset, []):
+                    engine.load(rolled)
+            else:
+                engine = None
         except TooOld:
             engine = None
         if engine is None:
+            self._closed.pop(asset, None)  # the store has it
             engine = self._build_engine(asset, plan, row)
             if engine is None:
                 return no_rows(plan)
             self._engines[asset] = engine
         rows = engine.advance(row, row, self._renewals[asset])
         engine.trim()
+        self._last[asset] = (row, rows)
         return rows
 
     def _build_engine(self, asset: AssetPath, plan: KindPlan, row: int) -> AssetEngine | None:
@@ -184,6 +200,7 @@ class FeatureJob:
         self._plans.pop(kind, None)
         for asset in [a for a in self._engines if self.plant.kind_of(a) == kind]:
             del self._engines[asset]
+            self._last.pop(asset, None)
 
     def _see_events(self, stop_ms: int) -> None:
         """Read repairs and failures; an engine that has passed a new one goes back to it."""
