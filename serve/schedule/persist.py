@@ -29,9 +29,18 @@ LOOK_BACK_MS = 120 * DAY_MS
 
 
 def make_plan(
-    store: Store, plant: Plant, settings: ScheduleSettings, now_ms: int, *, who: str = "vigie"
+    store: Store,
+    plant: Plant,
+    settings: ScheduleSettings,
+    now_ms: int,
+    *,
+    who: str = "vigie",
+    keep: bool = True,
 ) -> Plan:
-    """Plan from what the store knows (latest risks, last plan, wishes, reports) and store the plan."""
+    """Plan from what the store knows (latest risks, last plan, wishes, reports) and store the plan.
+
+    `keep` False: only look at what the plan would be.
+    """
     previous = load_plan(store, now_ms)
     opened = [job.opened_ms for job in previous.jobs if job.open] if previous else []
     reports = (
@@ -48,7 +57,8 @@ def make_plan(
         wishes=load_wishes(store, now_ms, previous),
         events=reports,
     )
-    store.write_events(plan_events(made, previous, who))
+    if keep:
+        store.write_events(plan_events(made, previous, who))
     return made
 
 
