@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -43,6 +45,13 @@ CREATE TABLE IF NOT EXISTS transition (
   event     BLOB NOT NULL,
   delivered INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS wish (
+  crew  TEXT NOT NULL,
+  asset TEXT NOT NULL,
+  ts_ms INTEGER NOT NULL,
+  loss  REAL NOT NULL,
+  PRIMARY KEY (crew, asset)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transition_open ON transition (seq) WHERE delivered = 0;
 CREATE INDEX IF NOT EXISTS transition_raised ON transition (ts_ms) WHERE action IN ('raise', 'reraise');
 """
@@ -199,6 +208,28 @@ class Change:
         )
         return {crew: int(count) for crew, count in rows}
 
+    def ranks(
+        self, losses: Mapping[tuple[str, AssetPath], float], now_ms: int, within_ms: int
+    ) -> dict[tuple[str, AssetPath], int]:
+        """Note what each asset wished for; return how many others of its crew were worse lately.
+
+        An asset counts with its worst wish of the last `within_ms`.
+        """
+        self._db.execute("DELETE FROM wish WHERE ts_ms <= ?", (now_ms - within_ms,))
+        self._db.executemany(
+            "INSERT INTO wish VALUES (?, ?, ?, ?) ON CONFLICT (crew, asset) DO UPDATE"
+            " SET ts_ms = excluded.ts_ms, loss = excluded.loss WHERE excluded.loss >= wish.loss",
+            [(crew, str(asset), now_ms, loss) for (crew, asset), loss in losses.items()],
+        )
+        worse: dict[str, list[float]] = {}
+        for crew in {crew for crew, _ in losses}:
+            rows = self._db.execute("SELECT loss FROM wish WHERE crew = ? ORDER BY loss", (crew,))
+            worse[crew] = [row[0] for row in rows]
+        return {
+            (crew, asset): len(worse[crew]) - bisect_right(worse[crew], loss)
+            for (crew, asset), loss in losses.items()
+        }
+
     def write(self) -> None:
         """Write the changes; the caller commits."""
         quiet: list[tuple[int, str]] = []
@@ -221,11 +252,8 @@ class Change:
 
 
 def _same_body(a: AssetAlarms, b: AssetAlarms) -> bool:
-    return (a.alarms is b.alarms or a.alarms == b.alarms) and (
-        a.suppressed,
-        a.pending,
-        a.other_mode,
-    ) == (b.suppressed, b.pending, b.other_mode)
+    """Tell whether two states differ only in the time of the last observation."""
+    return a == replace(b, last_ms=a.last_ms)
 
 
 def _body(event: Event) -> bytes:

@@ -99,25 +99,40 @@ class AlarmDesk:
         return change.transitions
 
     def _admit(self, change: Change, wishes: list[Wish]) -> None:
-        """Grant the wishes within each crew's budget: critical ones first and always, then by loss."""
+        """Grant the wishes within each crew's budget: critical ones first and always, then by loss.
+
+        The rest of the budget goes to what is worst, not to what is first: while many machines hover
+        about the threshold, a wish must be among the worst of the crew's week; the part reserved for
+        critical alarms is open only to a wish that is worse than all others of that week.
+        """
         if not wishes:
             return
         now_ms = max(wish.risk.ts_ms for wish in wishes)
         used = change.raised_in(now_ms - WEEK_MS + 1, now_ms + 1)
-        reserve = self._rules.settings.alarms.critical_reserve
+        ranks = change.ranks({(w.crew, w.asset): w.loss for w in wishes}, now_ms, WEEK_MS)
         for wish in sorted(wishes, key=lambda w: (w.severity != "critical", -w.loss, str(w.asset))):
             state = change.state(wish.asset)
-            budget = self._rules.budget(wish.crew)
             spent = used.get(wish.crew, 0)
-            if wish.severity == "critical" or spent + 1 <= budget * (1.0 - reserve):
+            if wish.severity == "critical" or self._has_room(
+                wish.crew, spent, ranks[wish.crew, wish.asset]
+            ):
                 used[wish.crew] = spent + 1
                 state, step = machine.grant(state, wish)
                 change.put(state, [step])
             else:
-                why = f"held back: {spent} alarms this week, budget {budget:g}"
+                budget = self._rules.budget(wish.crew)
+                why = f"held back: {spent} alarms in 7 days, the budget is {budget:g}"
                 state, held = machine.hold(state, wish, why)
                 if held is not None:
                     change.put(state, [held])
+
+    def _has_room(self, crew: str, spent: int, rank: int) -> bool:
+        """Tell whether a crew can take one more alarm; `rank` counts the worse wishes of its week."""
+        budget = self._rules.budget(crew)
+        common = budget * (1.0 - self._rules.settings.alarms.critical_reserve)
+        if spent + 1 <= common:
+            return rank < common
+        return spent + 1 <= budget and rank == 0
 
 
 def check_who(who: str) -> str:

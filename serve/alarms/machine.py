@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from plant.asset import AssetPath
 from plant.risk import Risk, Severity
+from plant.times import DAY_MS
 from serve.alarms.rules import Rules
 from serve.alarms.state import (
     OURSELVES,
@@ -26,6 +27,7 @@ from serve.severity import grade_risk, p_within, rank
 
 #: A second mode gets an alarm of its own only when it explains at least half of the risk.
 _DOMINANT = 0.5
+_SAY_HELD_MS = 7 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ def observe(state: AssetAlarms, risk: Risk, rules: Rules) -> Outcome:
     ts = risk.ts_ms
     if ts <= state.last_ms:
         return Outcome(state)
+    severity = grade_risk(risk, rules.settings.severity, rules.kind(risk.asset))
+    if _is_quiet(state, risk, severity, rules):
+        return Outcome(AssetAlarms(state.asset, ts, held_ms=state.held_ms))
     if state.last_ms and ts - state.last_ms > rules.gap_ms:
         state = _interrupted(state)
     state, steps = elapse(replace(state, last_ms=ts), ts, rules)
@@ -64,7 +69,6 @@ def observe(state: AssetAlarms, risk: Risk, rules: Rules) -> Outcome:
     if state.suppressed:
         state, more = _unsuppress(state, ts)
         steps = (*steps, *more)
-    severity = grade_risk(risk, rules.settings.severity, rules.plant.kind_of(risk.asset))
     if severity is None:
         return Outcome(_interrupted(state), steps)
     kept: list[Alarm] = []
@@ -117,16 +121,12 @@ def grant(state: AssetAlarms, wish: Wish) -> tuple[AssetAlarms, Transition]:
 
 
 def hold(state: AssetAlarms, wish: Wish, why: str) -> tuple[AssetAlarms, Transition | None]:
-    """Keep a due condition waiting because the crew's budget is spent; said once per condition."""
-    waiting = state.pending or state.other_mode
-    if waiting is None or waiting.held:
+    """Keep a due condition waiting because the crew's budget is spent; said once a week at most."""
+    ts = wish.risk.ts_ms
+    if state.held_ms and ts - state.held_ms < _SAY_HELD_MS:
         return state, None
-    marked = replace(waiting, held=True)
-    held = replace(_wished(wish, wish.risk.ts_ms), state="held")
-    step = Transition("hold", held, "normal", wish.risk.ts_ms, OURSELVES, why)
-    if state.pending is not None:
-        return replace(state, pending=marked), step
-    return replace(state, other_mode=marked), step
+    held = replace(_wished(wish, ts), state="held")
+    return replace(state, held_ms=ts), Transition("hold", held, "normal", ts, OURSELVES, why)
 
 
 def renew(
@@ -146,6 +146,16 @@ def renew(
     return replace(state, pending=None, other_mode=None, alarms=tuple(kept)), tuple(steps)
 
 
+def _is_quiet(state: AssetAlarms, risk: Risk, severity: Severity | None, rules: Rules) -> bool:
+    """Tell whether there is nothing to remember and nothing new: so it is nearly always."""
+    return (
+        not state.alarms
+        and not state.suppressed
+        and risk.status != "maintenance"
+        and (severity is None or rank(severity) < rank(rules.settings.alarms.raise_from))
+    )
+
+
 def _follow(
     alarm: Alarm, risk: Risk, severity: Severity, rules: Rules
 ) -> tuple[Alarm, Transition | None]:
@@ -153,7 +163,7 @@ def _follow(
     if not alarm.is_active:
         return alarm, None
     ts = risk.ts_ms
-    kind = rules.plant.kind_of(risk.asset)
+    kind = rules.kind(risk.asset)
     held = grade_risk(risk, rules.settings.severity, kind, alarm.severity) or "normal"
     if rank(held) < rank(rules.settings.alarms.raise_from):
         since = alarm.calm_since_ms if alarm.calm_since_ms is not None else ts

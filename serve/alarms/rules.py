@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from plant.asset import AssetPath
 from plant.config import CrewSpec, ModeSpec, Plant
@@ -10,12 +11,25 @@ from plant.times import HOUR_MS, MINUTE_MS
 from serve.settings import ServeSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """The plant and the settings, as the state machine asks them."""
 
     plant: Plant
     settings: ServeSettings
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Kind by path; asked for at every observation of every machine."""
+        return {spec.path: spec.kind for spec in self.plant.assets}
+
+    @cached_property
+    def _crews(self) -> dict[tuple[AssetPath, str], str]:
+        return {}
+
+    def kind(self, asset: AssetPath) -> str:
+        """Return the machine's kind, `unknown` when it registered itself."""
+        return self._kinds.get(str(asset), "unknown")
 
     def on_delay_ms(self, *, critical: bool) -> int:
         """How long a condition must hold before it becomes an alarm."""
@@ -46,8 +60,10 @@ class Rules:
 
     def crew(self, asset: AssetPath, mode: str) -> str:
         """Return the name of the crew that gets the alarm; empty when nobody is responsible."""
-        spec = crew_for(self.plant, asset, mode)
-        return spec.name if spec is not None else ""
+        if (asset, mode) not in self._crews:
+            spec = crew_for(self.plant, asset, mode)
+            self._crews[asset, mode] = spec.name if spec is not None else ""
+        return self._crews[asset, mode]
 
     def budget(self, crew: str) -> float:
         """Return how many alarms a week a crew can take."""
@@ -64,7 +80,8 @@ class Rules:
 
     def mode_spec(self, asset: AssetPath, mode: str) -> ModeSpec:
         """Return the mode's description; a plain one for a mode that is not configured."""
-        return self.plant.kind_spec(asset).modes.get(mode) or ModeSpec(label=mode)
+        kind = self.plant.kinds.get(self.kind(asset))
+        return (kind.modes.get(mode) if kind else None) or ModeSpec(label=mode)
 
 
 def crew_for(plant: Plant, asset: AssetPath, mode: str) -> CrewSpec | None:

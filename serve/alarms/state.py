@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from plant.asset import AssetPath
@@ -66,22 +66,29 @@ class Alarm:
         return "shelved" if self.shelved_until_ms is not None else self.state
 
 
+_ALARM_FIELDS = tuple(field.name for field in fields(Alarm))
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A condition waiting out its delay. `held`: it is due, but the crew's budget is spent."""
+    """A condition waiting out its delay."""
 
     since_ms: int
     mode: str
-    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AssetAlarms:
-    """Everything remembered about one asset; `last_ms` is its newest observation."""
+    """Everything remembered about one asset.
+
+    `last_ms` is its newest observation, `held_ms` when it was last said that a condition is held
+    back by the crew's budget.
+    """
 
     asset: AssetPath
     last_ms: int = 0
     suppressed: bool = False
+    held_ms: int = 0
     pending: Pending | None = None
     other_mode: Pending | None = None
     alarms: tuple[Alarm, ...] = ()
@@ -132,7 +139,7 @@ def gravest(alarms: Iterable[Alarm]) -> Alarm | None:
 
 def alarm_to_dict(alarm: Alarm) -> dict[str, Any]:
     """Write an alarm as JSON-able values."""
-    found = asdict(alarm)
+    found = {name: getattr(alarm, name) for name in _ALARM_FIELDS}
     found["asset"] = str(alarm.asset)
     return found
 
@@ -146,6 +153,7 @@ def state_to_dict(state: AssetAlarms) -> dict[str, Any]:
     """Write an asset's alarms without `asset` and `last_ms`, which are kept beside it."""
     return {
         "suppressed": state.suppressed,
+        "held_ms": state.held_ms,
         "pending": asdict(state.pending) if state.pending is not None else None,
         "other_mode": asdict(state.other_mode) if state.other_mode is not None else None,
         "alarms": [alarm_to_dict(alarm) for alarm in state.alarms],
@@ -159,6 +167,7 @@ def state_from_dict(asset: AssetPath, last_ms: int, found: Mapping[str, Any]) ->
         asset=asset,
         last_ms=last_ms,
         suppressed=found["suppressed"],
+        held_ms=found["held_ms"],
         pending=Pending(**pending) if pending is not None else None,
         other_mode=Pending(**other) if other is not None else None,
         alarms=tuple(alarm_from_dict(alarm) for alarm in found["alarms"]),

@@ -220,7 +220,7 @@ def test_maintenance_suppresses_and_a_repair_closes() -> None:
     assert (closed.action, closed.alarm.id, state.alarms) == ("close", raised.alarm.id, ())
     state, (closed,) = machine.renew(life.state, (), life.now, "repaired")
     assert state.alarms == ()
-    early, none = machine.renew(life.state, (), raised.alarm.raised_ms, "repaired")
+    _, none = machine.renew(life.state, (), raised.alarm.raised_ms, "repaired")
     assert none == ()
 
 
