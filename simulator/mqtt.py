@@ -34,9 +34,20 @@ class Broker:
 
 
 class Publisher:
-    """Publishes with QoS 0-2, in order, with at most `window` messages unacknowledged."""
+    """Publishes with QoS 0-2, in order, with at most `window` messages unacknowledged.
 
-    def __init__(self, broker: Broker, client_id: str, *, qos: int = 1, window: int = 400) -> None:
+    will: topic and payload the broker publishes if this client dies.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        *,
+        qos: int = 1,
+        window: int = 400,
+        will: tuple[str, bytes] | None = None,
+    ) -> None:
         self._broker, self._qos, self._window = broker, qos, window
         protocol = mqtt.MQTTv5 if broker.mqtt5 else mqtt.MQTTv311
         clean = None if broker.mqtt5 else True
@@ -48,6 +59,8 @@ class Publisher:
             self._client.username_pw_set(broker.username, broker.password)
         if broker.ca_file:
             self._client.tls_set(broker.ca_file)
+        if will is not None:
+            self._client.will_set(*will, qos=1)
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._connected, self._refused = threading.Event(), ""

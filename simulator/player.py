@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import orjson
 import structlog
 
 from plant.asset import AssetPath
@@ -20,41 +21,50 @@ from plant.event import Event
 from plant.times import HOUR_MS
 from plant.topics import Topics
 from simulator.faults.network import Network
+from simulator.forms import Form, JsonForm, SparkplugForm
 from simulator.frames import AssetFrame
 from simulator.mqtt import Broker, Publisher
-from simulator.payload import event_json, telemetry_json
+from simulator.payload import event_json
 from simulator.plant import PlantSimulation
+from simulator.rng import keyed
+from simulator.truth import event_message, state_message
+from simulator.waveform import FS_HZ, waveform
 
 log = structlog.get_logger(__name__)
 
+#: A reading on its way: asset, name it goes by, stamp, true time, signals, values, sample number.
+_Entry = tuple[AssetPath, AssetPath, int, int, tuple[str, ...], list[float], int]
+
 
 class Message(NamedTuple):
-    """One message of the plant: when it was sent, topic, payload, by whom, values in it (0: an event)."""
+    """One message of the plant: when it was sent, topic, payload, by whom, and what it is."""
 
     ts_ms: int
     topic: str
     payload: bytes
     asset: AssetPath
-    values: int
+    kind: Literal["reading", "event", "other"] = "reading"
 
 
 @dataclass(slots=True)
 class PlayStats:
-    """What went out so far."""
+    """What went out so far: readings and events of the plant, and other messages (births, truth)."""
 
     readings: int = 0
-    values: int = 0
     events: int = 0
+    other: int = 0
 
 
 class Player:
     """Publishes what the plant does from now on.
 
-    speed: virtual seconds per second (1 real time; 0 as fast as possible). clients: connections the
-    machines are shared among. clock: advanced to each reading's time before it is published.
-    behind: optional count of messages the receiver still has to take (say, published minus stored);
-    the player waits while it is above `max_behind`, so that a slow receiver's queue cannot overflow
-    in the broker. on_step: called after every step with the plant's time.
+    speed: virtual seconds per second (1 real time; 0 as fast as possible). form: json or sparkplug.
+    clients: connections the machines are shared among (Sparkplug: one per line, as it asks for).
+    clock: advanced to each reading's time before it is published. behind: optional count of messages
+    the receiver still has to take (say, published minus stored); the player waits while it is above
+    `max_behind`, so that a slow receiver's queue cannot overflow in the broker. on_step: called after
+    every step with the plant's time. truth: also publish on vigie/truth/#. waveform_every_s: raw
+    vibration of machines with bearings, that often (0 never; JSON only).
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class Player:
         broker: Broker | None = None,
         *,
         speed: float = 0.0,
+        form: Literal["json", "sparkplug"] = "json",
         qos: int = 1,
         clients: int = 1,
         window: int = 400,
@@ -71,6 +82,8 @@ class Player:
         behind: Callable[[], int] | None = None,
         max_behind: int = 5_000,
         on_step: Callable[[int], None] | None = None,
+        truth: bool = False,
+        waveform_every_s: float = 0.0,
         client_prefix: str = "vigie-sim",
     ) -> None:
         self.plant, self.stats = plant, PlayStats()
@@ -78,17 +91,30 @@ class Player:
         self._speed, self._clock = speed, clock
         self._step_ms = step_ms or self._default_step()
         self._behind, self._max_behind, self._on_step = behind, max_behind, on_step
+        self._truth, self._wave_ms = truth, round(waveform_every_s * 1000)
         self._stop = threading.Event()
-        names = [f"{client_prefix}-{plant.run_id}-{n}" for n in range(max(clients, 1))]
-        self.publishers = [
-            Publisher(broker or Broker(), name, qos=qos, window=window) for name in names
-        ]
-        assets = list(plant.stations)
-        self._client = {
-            asset: self.publishers[n % len(self.publishers)] for n, asset in enumerate(assets)
-        }
         self._network = Network(plant.seed)
-        self._next_event = len(plant.book.events)
+        self._next_event, self._next_truth = len(plant.book.events), len(plant.book.truth)
+        self._sparkplug = SparkplugForm(plant.run_id) if form == "sparkplug" else None
+        self._form: Form = self._sparkplug or JsonForm(self._topics, plant.run_id)
+        lines = list(plant.lines)
+        count = len(lines) if self._sparkplug else max(clients, 1)
+        self.publishers = [
+            Publisher(
+                broker or Broker(),
+                f"{client_prefix}-{plant.run_id}-{n}",
+                qos=qos,
+                window=window,
+                will=self._sparkplug.node(lines[n]).death(plant.now_ms)
+                if self._sparkplug
+                else None,
+            )
+            for n in range(count)
+        ]
+        self._client = {
+            asset: self.publishers[lines.index(asset.line_path) if self._sparkplug else n % count]
+            for n, asset in enumerate(plant.stations)
+        }
 
     def _default_step(self) -> int:
         """Half a second of wall time, between one interval and an hour of plant time."""
@@ -120,6 +146,7 @@ class Player:
                 if self._stop.is_set():
                     break
                 self._client[message.asset].publish(message.topic, message.payload)
+            self._deaths()
             for publisher in self.publishers:
                 publisher.drain()
         finally:
@@ -130,16 +157,19 @@ class Player:
 
     def messages(self, until_ms: int) -> Iterator[Message]:
         """Move the plant to `until_ms` step by step and yield its messages as they arrive."""
+        stats = self.stats
         for message in self._flow(until_ms):
-            if message.values:
-                self.stats.readings += 1
-                self.stats.values += message.values
+            if message.kind == "reading":
+                stats.readings += 1
+            elif message.kind == "event":
+                stats.events += 1
             else:
-                self.stats.events += 1
+                stats.other += 1
             yield message
 
     def _flow(self, until_ms: int) -> Iterator[Message]:
         plant = self.plant
+        yield from self._births()
         networked = any(fault.what.startswith("network.") for fault in plant.faults.active)
         while plant.now_ms < until_ms and not self._stop.is_set():
             start = plant.now_ms
@@ -151,36 +181,59 @@ class Player:
                 yield from self._network.release(None if stop == until_ms else stop)
             else:
                 yield from self._step(start, stop)
+            if self._truth:
+                yield from self._true(start, stop)
             if self._on_step is not None:
                 self._on_step(stop)
             while self._behind is not None and self._behind() > self._max_behind:
                 if self._stop.wait(0.01):
                     return
 
+    def _births(self) -> Iterator[Message]:
+        """Say which edge nodes there are (Sparkplug)."""
+        if self._sparkplug is None:
+            return
+        for path in self.plant.lines:
+            first = next(asset for asset in self.plant.stations if asset.line_path == path)
+            topic, payload = self._sparkplug.node(path).birth(self.plant.now_ms)
+            yield Message(self.plant.now_ms, topic, payload, first, "other")
+
+    def _deaths(self) -> None:
+        """Take leave: after a clean disconnection the broker publishes no will (Sparkplug)."""
+        if self._sparkplug is not None:
+            for path, publisher in zip(self.plant.lines, self.publishers, strict=True):
+                publisher.publish(*self._sparkplug.node(path).death(self.plant.now_ms))
+
     def _step(self, start: int, stop: int) -> Iterator[Message]:
         """Yield what the machines send in [start, stop), in the order of (true) time."""
-        sampler = self.plant.sampler
+        sampler, form = self.plant.sampler, self._form
         events = self.plant.book.events[self._next_event :]
         self._next_event += len(events)
         waiting = iter(sorted(events, key=lambda event: event.ts_ms))
         event = next(waiting, None)
         first, last = sampler.index(start), sampler.index(stop)
-        slots: list[list[Message]] = [[] for _ in range(last - first)]
+        slots: list[list[_Entry]] = [[] for _ in range(last - first)]
         for asset in self.plant.stations:
             self._fill(slots, first, sampler.frame(asset, start, stop))
-        for taken_ms, slot in zip(sampler.ts(first, last).tolist(), slots, strict=True):
-            while event is not None and event.ts_ms <= taken_ms:
+        for taken, slot in zip(sampler.ts(first, last).tolist(), slots, strict=True):
+            while event is not None and event.ts_ms <= taken:
                 yield self._event(event)
                 event = next(waiting, None)
-            yield from slot
+            for asset, name, ts_ms, taken_ms, signals, row, seq in slot:
+                sent = form.reading(name, ts_ms, signals, row, seq)
+                for topic, payload in sent[:-1]:
+                    yield Message(taken_ms, topic, payload, asset, "other")
+                for topic, payload in sent[-1:]:
+                    yield Message(taken_ms, topic, payload, asset)
+                if self._wave_ms and taken_ms % self._wave_ms < sampler.interval_ms:
+                    yield from self._waveform(name, asset, ts_ms, taken_ms, row)
         while event is not None:
             yield self._event(event)
             event = next(waiting, None)
 
-    def _fill(self, slots: list[list[Message]], first: int, frame: AssetFrame) -> None:
-        """Write one machine's readings into the slots of their sample numbers."""
-        run_id, signals, asset = self.plant.run_id, frame.signals, frame.asset
-        count = len(signals)
+    def _fill(self, slots: list[list[_Entry]], first: int, frame: AssetFrame) -> None:
+        """Put one machine's readings into the slots of their sample numbers."""
+        faults, signals, asset = self.plant.faults, frame.signals, frame.asset
         rows = zip(
             frame.ts_ms.tolist(),
             frame.taken_ms.tolist(),
@@ -188,15 +241,39 @@ class Player:
             frame.values.tolist(),
             strict=True,
         )
-        renamed = any(f.what == "asset.renamed" for f in self.plant.faults.of(asset, "asset"))
-        topic = self._topics.telemetry(asset)
+        renamed = any(f.what == "asset.renamed" for f in faults.of(asset, "asset"))
         for ts_ms, taken_ms, seq, row in rows:
-            payload = telemetry_json(ts_ms, signals, row, seq, run_id)
-            if renamed:
-                topic = self._topics.telemetry(self.plant.faults.name(asset, taken_ms))
-            if payload:
-                slots[seq - first].append(Message(taken_ms, topic, payload, asset, count))
+            name = faults.name(asset, taken_ms) if renamed else asset
+            slots[seq - first].append((asset, name, ts_ms, taken_ms, signals, row, seq))
 
     def _event(self, event: Event) -> Message:
         asset = self.plant.faults.name(event.asset, event.ts_ms)
-        return Message(event.ts_ms, self._topics.event(asset), event_json(event), event.asset, 0)
+        topic = self._topics.event(asset)
+        return Message(event.ts_ms, topic, event_json(event), event.asset, "event")
+
+    def _waveform(
+        self, name: AssetPath, asset: AssetPath, ts_ms: int, taken_ms: int, row: list[float]
+    ) -> Iterator[Message]:
+        unit = self.plant.stations[asset].unit
+        rpm = row[list(unit.machine.signals).index(unit.machine.running_signal)]
+        samples = waveform(
+            unit, taken_ms, rpm, keyed(self.plant.seed, str(asset), "wave", taken_ms)
+        )
+        if samples is not None:
+            body = {
+                "ts": ts_ms, "fs_hz": FS_HZ, "waveform": samples.tolist(), "simulated": True,
+                "run_id": self.plant.run_id,
+            }  # fmt: skip
+            topic = f"{self._topics.telemetry(name)}/acceleration_g"
+            yield Message(taken_ms, topic, orjson.dumps(body), asset, "other")
+
+    def _true(self, start: int, stop: int) -> Iterator[Message]:
+        """Publish the truth of this step: what happened, and every full hour how things stand."""
+        plant = self.plant
+        happened = plant.book.truth[self._next_truth :]
+        self._next_truth += len(happened)
+        for event in happened:
+            yield Message(stop, *event_message(event, plant.run_id), event.asset, "other")
+        if start // HOUR_MS != stop // HOUR_MS:
+            for asset in plant.stations:
+                yield Message(stop, *state_message(plant, asset, stop), asset, "other")

@@ -114,7 +114,7 @@ def played(*faults: Fault, days: float = 3.0) -> list[tuple[int, str, dict[str, 
     return [
         (m.ts_ms, m.topic, json.loads(m.payload))
         for m in player.messages(plant.start_ms + round(days * DAY_MS))
-        if m.asset == PUMP and m.values
+        if m.asset == PUMP and m.kind == "reading"
     ]
 
 
