@@ -49,15 +49,21 @@ def read_history(
     state_file: Path | None = None,
     tell: Tell | None = None,
     start_ms: int = 0,
+    learn_share: float = 1.0,
+    regimes: dict[str, RegimeModel] | None = None,
 ) -> History:
     """Fit regimes on what lies before `stop_ms` and make the rows before it.
 
+    learn_share: fit the regimes on this first share of the history only, so that a backtest of the
+    rest sees nothing of itself. regimes: use these instead of fitting any.
     Raises DataError when the store holds nothing yet.
     """
     say = tell or _silent
     job = FeatureJob(store, plant, features, state_file=state_file)
     say("rolling up and learning regimes", 0.0)
-    regimes = job.fit_regimes(stop_ms)
+    if regimes is None:
+        first_ms = min((seen.first_ms for seen in store.assets()), default=0)
+        regimes = job.fit_regimes(round(first_ms + learn_share * (stop_ms - first_ms)))
     job.use_regimes(regimes)
     table = job.backfill(
         start_ms, stop_ms, progress=lambda done, of, what: say(f"features of {what}", done / of)

@@ -29,7 +29,7 @@ from models.found import Findings, infer_findings
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
 from models.labels import Labels
-from models.metrics import summary
+from models.metrics import rmse, summary
 from models.settings import ModelSettings
 from models.splits import thin
 from plant.times import HOUR_MS
@@ -104,6 +104,13 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
     metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
     metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
+    cap = head_cap_h(edges, settings)
+    watched = observed | (ttf >= cap)
+    metrics["rmse_capped_h"] = (
+        round(rmse(curves.restricted_mean_h(cap)[watched], np.minimum(ttf[watched], cap)), 4)
+        if watched.any()
+        else None
+    )
     tell("done", 1.0)
     lineage = {
         "metrics": metrics,
@@ -128,6 +135,11 @@ def horizon_h(labels: Labels, settings: ModelSettings) -> float:
         return settings.horizon_h
     spans = [(life.event_ms - life.start_ms) / HOUR_MS for life in labels.lives if life.observed]
     return float(np.clip(np.median(spans), _SHORTEST_H, _LONGEST_H)) if spans else _SHORTEST_H
+
+
+def head_cap_h(edges_h: FloatArray, settings: ModelSettings) -> float:
+    """Return the life past which longer is not told apart, for heads and figures."""
+    return float(min(settings.head_cap_h or 0.8 * edges_h[-1], edges_h[-1]))
 
 
 def landmark_rows(
@@ -169,7 +181,7 @@ def _fit_heads(
     settings: ModelSettings,
 ) -> tuple[Heads, SurvivalCurves]:
     """Train the heads; also return the out-of-fold curves as the heads change them."""
-    cap = min(settings.head_cap_h or 0.8 * curves.horizon_h, curves.horizon_h)
+    cap = head_cap_h(curves.edges_h, settings)
     target = np.where(
         observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
     )
