@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -32,7 +32,7 @@ from store.journal import Journal
 from store.schema import journal_path
 
 _log = structlog.get_logger(__name__)
-_REPORT_S = 0.5
+_REPORT_S = 0.1
 _SUMMED = (
     "received", "received_bytes", "stored", "repeated", "conflicting", "stale", "events", "ignored",
     "acknowledged", "commits", "messages_per_s", "pending",
@@ -84,7 +84,9 @@ class Workers:
         data_dir: Path,
         *,
         waveform_reader: WaveformReader | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
+        """`prepare` runs first in each process (to set up logging); it must be picklable, as the reader."""
         if settings.workers > 1 and broker.protocol != "5":
             raise ConfigError(
                 "vigie.toml",
@@ -94,7 +96,7 @@ class Workers:
                 fix='Set workers = 1, or protocol = "5" in [broker].',
             )
         self._broker = broker
-        self._arguments = (broker, settings, plant, data_dir, waveform_reader)
+        self._arguments = (broker, settings, plant, data_dir, waveform_reader, prepare)
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._stats: dict[int, IngestStats] = {}
@@ -134,7 +136,7 @@ class Workers:
         self._processes.clear()
 
     def stats(self) -> IngestStats:
-        """Return the figures of all workers together, at most half a second old."""
+        """Return the figures of all workers together, a fraction of a second old."""
         parts = list(self._stats.values())
         whole = merged(parts)
         return whole if len(parts) == self._count else replace(whole, connected=False)
@@ -172,8 +174,11 @@ def _work(
     plant: Plant,
     data_dir: Path,
     waveform_reader: WaveformReader | None,
+    prepare: Callable[[], None] | None,
 ) -> None:
     """Run one worker until told to stop, or until the parent is gone (its end of the pipe closes)."""
+    if prepare is not None:
+        prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     journal = Journal(
         worker_journal(data_dir, worker), quarantine_budget_bytes=settings.quarantine_mb << 20
