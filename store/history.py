@@ -157,7 +157,7 @@ class History:
         }
         removed = {}
         for table, (column, key, before_ms) in limits.items():
-            removed[table] = 0
+            removed[f"{table}s"] = 0
             while before_ms is not None:
                 with self._database.write() as connection:
                     count = connection.execute(
@@ -165,7 +165,7 @@ class History:
                         f"WHERE {column} < ? LIMIT {_PRUNE_ROWS})",
                         (before_ms,),
                     ).rowcount
-                removed[table] += count
+                removed[f"{table}s"] += count
                 if count < _PRUNE_ROWS:
                     break
                 time.sleep(_PRUNE_PAUSE_S)

@@ -98,7 +98,7 @@ def _limit(now_ms: int, keep_ms: int | None) -> int | None:
 def _prune_journals(
     data_dir: Path, readings_before_ms: int | None, events_before_ms: int | None
 ) -> dict[str, int]:
-    removed = {"reading": 0, "event": 0}
+    removed = {"readings": 0, "events": 0}
     for file in schema.journal_files(data_dir):
         with plain_errors(file):
             db = schema.connect(file)
@@ -109,7 +109,7 @@ def _prune_journals(
                     ("event", events_before_ms),
                 ):
                     for asset in assets if before_ms is not None else ():
-                        removed[table] += _in_pieces(
+                        removed[f"{table}s"] += _in_pieces(
                             db,
                             f"delete from {table} where id in (select id from {table} "  # noqa: S608 - our own names
                             "where asset = ? and ts < ? limit ?)",
@@ -122,7 +122,7 @@ def _prune_journals(
 
 def _prune_forwarded(data_dir: Path, before_ms: int | None) -> dict[str, int]:
     """Remove from the front of each journal what InfluxDB has and arrived before `before_ms`."""
-    removed = {"reading": 0, "event": 0}
+    removed = {"readings": 0, "events": 0}
     if before_ms is None:
         return removed
     cursors = Cursors(data_dir)
@@ -132,10 +132,10 @@ def _prune_forwarded(data_dir: Path, before_ms: int | None) -> dict[str, int]:
             with plain_errors(file):
                 db = schema.connect(file)
                 try:
-                    for table in removed:
+                    for table in ("reading", "event"):
                         # Arrival times rise with the id but for a clock set back: look at the
                         # front only, and stop at the first row that must stay.
-                        removed[table] += _in_pieces(
+                        removed[f"{table}s"] += _in_pieces(
                             db,
                             f"delete from {table} where id <= ?1 and id in (select id from "  # noqa: S608 - our own names
                             f"(select id, received from {table} order by id limit ?3) "
