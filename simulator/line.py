@@ -99,6 +99,12 @@ class Line:
         hours = (int(self.env.now) - self._at_ms) / HOUR_MS
         return self._flow.made + self._flow.rates[-1] * hours
 
+    def hours(self, unit: Unit) -> dict[str, float]:
+        """Return the hours a machine spent in each state up to the present moment."""
+        place = self.places[unit]
+        since = (int(self.env.now) - self._at_ms) / HOUR_MS
+        return dict(place.hours) | {place.state: place.hours.get(place.state, 0.0) + since}
+
     def set_up(self, unit: Unit, *, up: bool) -> None:
         """Take note that a machine went down or came back."""
         self.places[unit].up = up
