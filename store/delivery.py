@@ -15,6 +15,8 @@ from store.influx_client import InfluxConnection, InfluxError, Refusal
 
 _log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S = 0.2
+#: Knocking at a server that is not there costs it nothing: look often, and be back soon after it is.
+_AWAY_S = 5.0
 _TOO_LARGE = 413
 _BUSY = frozenset({429, 503})
 
@@ -114,6 +116,8 @@ class Delivery:
     def _backoff(self, attempt: int, refusal: Refusal) -> float:
         """Return seconds to wait: what the server asks for, else doubling with jitter; capped."""
         longest = self._connection.settings.max_backoff_s
+        if refusal.status == 0:
+            longest = min(longest, _AWAY_S)
         doubling = min(longest, _FIRST_PAUSE_S * 2.0 ** min(attempt, 20))
         pause_s = doubling * self._random.uniform(0.5, 1.0)
         asked_s = retry_after_s(refusal.retry_after, self._clock)
