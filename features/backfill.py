@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.engine import AssetEngine, Rows
+from features.engine import ALIGN, AssetEngine, Rows
 from features.plan import KindPlan
 from features.renewal import Renewals
 from features.rollup import Rolled, roll, seen_by
@@ -105,9 +105,8 @@ def rows_of_asset(
     fresh = max(settings.grid // bucket_ms, HOUR_MS // bucket_ms, 1)
     last = min(-(-stop_ms // bucket_ms) - 1, int(buckets[-1]) + fresh + 1)
     rolled, patches = find_patches(plan, rolled, read)
-    engine = AssetEngine(
-        plan, int(buckets[0]), int(buckets[-1]) % (1 << 9) + int(buckets[-1] - buckets[0]) + 1024
-    )
+    span = int(buckets[-1] - buckets[0])
+    engine = AssetEngine(plan, int(buckets[0]), span + 2 * ALIGN)
     engine.load(rolled)
     parts: list[Rows] = []
 

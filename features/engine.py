@@ -20,16 +20,17 @@ from features.kernel_walk import (
     fresh_series,
     walk,
 )
-from features.kernel_window import TOP, grow
+from features.kernel_window import LIGHT, TOP, grow, grow_light
 from features.plan import KindPlan
 from features.renewal import Renewals
 from features.rollup import Rolled
 from features.stats import NODE, K
 
 ALIGN = 1 << TOP
-#: A snapshot every so many buckets; live keeps this many of them.
-EVERY = 144
-KEPT = 16
+#: A snapshot every so many buckets; live keeps this many of them: late readings of two days and more
+#: are worked in from memory, older ones by reading the store again.
+EVERY = 96
+KEPT = 4
 
 
 class TooOld(Exception):  # noqa: N818 - a signal to the job, not an error for people
@@ -63,7 +64,7 @@ class Rows:
 class AssetEngine:
     """The rollups of one asset from `first_bucket` on, the tree above them, and the state at its head."""
 
-    def __init__(self, plan: KindPlan, first_bucket: int, capacity: int = 4 * ALIGN) -> None:
+    def __init__(self, plan: KindPlan, first_bucket: int, capacity: int = 2 * ALIGN) -> None:
         self.plan = plan
         self.base = first_bucket // ALIGN * ALIGN
         self._allocate(max(1, -(-capacity // ALIGN)) * ALIGN)
@@ -76,7 +77,8 @@ class AssetEngine:
         columns, series = len(self.plan.columns), len(self.plan.series)
         self.leaves = leaves
         self._R = np.full((leaves, columns, K), np.nan)
-        self._tree = np.zeros((2 * leaves, columns + series, NODE))
+        self._tree = np.zeros((2 * leaves, columns, NODE))
+        self._excess = np.zeros((2 * leaves, series, LIGHT))
         self._faults = np.zeros((leaves, columns), dtype=np.uint8)
         self._regimes = np.full(leaves, np.nan)
 
@@ -167,13 +169,16 @@ class AssetEngine:
                 *plan.model,
                 plan.settings.bucket_h,
                 self._tree,
+                self._excess,
                 self._faults,
                 self._regimes,
             )
             grow(self._tree, self.leaves, self.head, until, plan.settings.bucket_h)
+            grow_light(self._excess, self.leaves, self.head, until, plan.settings.bucket_h)
             made += walk(
                 self._R,
                 self._tree,
+                self._excess,
                 self._regimes,
                 self.head,
                 until,
@@ -236,23 +241,27 @@ class AssetEngine:
 
     def _make_room(self, needed: int) -> None:
         """Lay the arrays out for at least `needed` buckets from `base`."""
-        leaves = -(-max(needed, self.leaves + ALIGN) // ALIGN) * ALIGN
+        leaves = -(-(needed + ALIGN) // ALIGN) * ALIGN
         self._move(self.base, leaves)
 
     def _move(self, base: int, leaves: int) -> None:
         shift = base - self.base
-        R, tree, faults, regimes = self._R, self._tree, self._faults, self._regimes
+        R, tree, excess = self._R, self._tree, self._excess
+        faults, regimes = self._faults, self._regimes
         old = self.leaves
         self._allocate(leaves)
         kept = min(old - shift, leaves)
         self._R[:kept] = R[shift : shift + kept]
         self._tree[:kept] = tree[shift : shift + kept]
+        self._excess[:kept] = excess[shift : shift + kept]
         self._faults[:kept] = faults[shift : shift + kept]
         self._regimes[:kept] = regimes[shift : shift + kept]
         self.base = base
         self.head -= shift
         self._snapshots = [(at - shift, state) for at, state in self._snapshots if at >= shift]
-        grow(self._tree, self.leaves, 0, max(self.head, 0), self.plan.settings.bucket_h)
+        hours = self.plan.settings.bucket_h
+        grow(self._tree, self.leaves, 0, max(self.head, 0), hours)
+        grow_light(self._excess, self.leaves, 0, max(self.head, 0), hours)
 
     def trim(self) -> None:
         """Forget what no later row can need, except for a stretch that late readings may change."""
@@ -261,4 +270,4 @@ class AssetEngine:
         spare = (oldest - self.plan.longest) // ALIGN * ALIGN
         if spare > 0:
             self._trimmed = True
-            self._move(self.base + spare, max(self.leaves - spare, 2 * ALIGN))
+            self._move(self.base + spare, self.leaves - spare)

@@ -12,7 +12,7 @@ from pathlib import Path
 from features.assemble import FAR_MS, join_rows, no_rows, renewals_of
 from features.backfill import as_known_at, reader, settled_ms
 from features.catalogue import Catalogue
-from features.engine import AssetEngine, Rows, TooOld
+from features.engine import ALIGN, AssetEngine, Rows, TooOld
 from features.fit import fit_from_rollups
 from features.partition import (
     RollTask,
@@ -173,7 +173,7 @@ class FeatureJob:
             return None
         self._roller.wait(asset, changing)
         first = int(rolled[0][0])
-        engine = AssetEngine(plan, first, row - first + 1024)
+        engine = AssetEngine(plan, first, row - first + 2 * ALIGN)
         engine.load(rolled)
         return engine
 

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.kernel_window import L_COUNT, L_MEAN, L_T_MEAN, LIGHT
 from features.stats import (
     COUNT,
-    COVERED,
     LAST,
     MAX,
     MEAN,
@@ -20,9 +20,6 @@ from features.stats import (
     NODE,
     OUT_OF_RANGE,
     SPIKES,
-    T_FIRST,
-    T_LAST,
-    T_MEAN,
 )
 
 #: Per-signal state: the last value (NaN: never seen), the unchanged run (buckets, readings), the
@@ -165,6 +162,7 @@ def digest(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels
     mix: NDArray[np.float64],
     bucket_h: float,
     tree: NDArray[np.float64],
+    excess: NDArray[np.float64],
     faults: NDArray[np.uint8],
     regimes: NDArray[np.float64],
 ) -> None:
@@ -172,7 +170,8 @@ def digest(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels
 
     R: float64[B, S, K]; the last column may be `running`. rules: spike share, range share, buckets
     and readings for stuck, buckets for missing, buckets in an hour, least duty.
-    tree: leaves float64[b, S + C + P, NODE] are written; faults: uint8[B, S]; regimes: float64[B].
+    Written: the leaves of `tree` float64[b, S, NODE] and of `excess` float64[b, C + P, LIGHT],
+    faults uint8[B, S], regimes float64[B].
     """
     S = R.shape[1]
     conditions = 0
@@ -280,12 +279,10 @@ def digest(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels
             out,
         )
         for p in range(conditions + P):
-            leaf = tree[b, S + p]
-            for k in range(NODE):
+            leaf = excess[b, p]
+            for k in range(LIGHT):
                 leaf[k] = 0.0
-            if np.isnan(out[p]):
-                continue
-            leaf[COUNT] = 1.0
-            leaf[MEAN] = leaf[MIN] = leaf[MAX] = out[p]
-            leaf[T_MEAN] = leaf[T_FIRST] = leaf[T_LAST] = 0.5 * bucket_h
-            leaf[COVERED] = bucket_h
+            if not np.isnan(out[p]):
+                leaf[L_COUNT] = 1.0
+                leaf[L_MEAN] = out[p]
+                leaf[L_T_MEAN] = 0.5 * bucket_h

@@ -12,7 +12,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel_digest import COUNTER, OPERATING, RUN_ROLE
-from features.kernel_window import fold, merge_into, window_stat
+from features.kernel_window import (
+    L_COUNT,
+    L_MEAN,
+    L_T_M2,
+    L_TX,
+    LIGHT,
+    fold,
+    fold_light,
+    merge_light,
+    window_stat,
+)
 from features.stats import (
     COUNT,
     COVERED,
@@ -23,13 +33,11 @@ from features.stats import (
     NODE,
     RISES,
     T_LAST,
-    T_M2,
-    TX,
 )
 
-#: Per series: the node of all buckets since renewal, then these, then (sum, weight) per span.
-LIFE_FROM, DEV_SUM, DEV_WEIGHT, UP, DOWN, BASE_N, BASE, SIGMA = range(NODE, NODE + 8)
-SERIES_STATE = NODE + 8
+#: Per series: the light node of all buckets since renewal, these, then (sum, weight) per span.
+LIFE_FROM, DEV_SUM, DEV_WEIGHT, UP, DOWN, BASE_N, BASE, SIGMA = range(LIGHT, LIGHT + 8)
+SERIES_STATE = LIGHT + 8
 #: Per asset; LAST_H is the newest reading in hours from the walk's first bucket.
 HOURS_RUN, STARTS, WAS_RUNNING, DEVIATED, SEEN, LAST_BUCKET, LAST_H, WHOLE_FROM = range(8)
 ASSET_STATE = 8
@@ -89,16 +97,16 @@ def _step_series(
     for e in range(keeps.shape[0]):
         state[SERIES_STATE + 2 * e] *= keeps[e]
         state[SERIES_STATE + 2 * e + 1] *= keeps[e]
-    if leaf[COUNT] == 0.0:
+    if leaf[L_COUNT] == 0.0:
         return False
-    value = leaf[MEAN]
+    value = leaf[L_MEAN]
     state[DEV_SUM] += value
     state[DEV_WEIGHT] += 1.0
     for e in range(keeps.shape[0]):
         state[SERIES_STATE + 2 * e] += value
         state[SERIES_STATE + 2 * e + 1] += 1.0
     since = bucket - int(state[LIFE_FROM])
-    merge_into(state[:NODE], leaf, bucket_h * since)
+    merge_light(state[:LIGHT], leaf, bucket_h * since)
     room = ordered.shape[0]
     n = int(state[BASE_N])
     if n < room and (since < room or n < max(5, room // 4)):
@@ -122,8 +130,8 @@ def _write_series(
     row: NDArray[np.float64],
 ) -> None:
     """Write what a series says about itself into a row."""
-    if columns[S_TREND] >= 0 and state[COUNT] >= 9 and state[T_M2] > 0:
-        row[columns[S_TREND]] = state[TX] / state[T_M2]
+    if columns[S_TREND] >= 0 and state[L_COUNT] >= 9 and state[L_T_M2] > 0:
+        row[columns[S_TREND]] = state[L_TX] / state[L_T_M2]
     if state[DEV_WEIGHT] > 0 and state[BASE_N] > 0:
         deviation = state[DEV_SUM] / state[DEV_WEIGHT] - state[BASE]
         if columns[S_DEVIATION] >= 0:
@@ -136,8 +144,28 @@ def _write_series(
 
 
 @njit(cache=True, nogil=True)
+def _fold(
+    tree: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    leaves: int,
+    column: int,
+    low: int,
+    high: int,
+    bucket_h: float,
+    light: NDArray[np.float64],
+    node: NDArray[np.float64],
+) -> None:
+    """Put leaves [low, high) of a column together; those after `tree`'s are `excess`'s."""
+    if column < tree.shape[1]:
+        fold(tree, leaves, column, low, high, bucket_h, node)
+    else:
+        fold_light(excess, leaves, column - tree.shape[1], low, high, bucket_h, light, node)
+
+
+@njit(cache=True, nogil=True)
 def _write_windows(
     tree: NDArray[np.float64],
+    excess: NDArray[np.float64],
     leaves: int,
     upto: int,
     first: int,
@@ -147,12 +175,14 @@ def _write_windows(
     begin: NDArray[np.int64],
     stats: NDArray[np.int64],
     bucket_h: float,
+    light: NDArray[np.float64],
     node: NDArray[np.float64],
     row: NDArray[np.float64],
 ) -> None:
     """Write every window that ends before leaf `upto` into a row.
 
-    windows: int64[W, 3] of tree column, buckets, series whose life bounds it (-1: none);
+    windows: int64[W, 3] of column, buckets, series whose life bounds it (-1: none); columns after
+    those of `tree` are those of `excess`.
     stats[begin[w]:begin[w + 1]]: (statistic, column, least count).
     """
     for w in range(windows.shape[0]):
@@ -163,7 +193,7 @@ def _write_windows(
         low = max(upto - length, bound)
         if low >= upto:
             continue
-        fold(tree, leaves, column, low, upto, bucket_h, node)
+        _fold(tree, excess, leaves, column, low, upto, bucket_h, light, node)
         for k in range(begin[w], begin[w + 1]):
             stat = stats[k, 0]
             if stat != CHANGE and node[COUNT] >= stats[k, 2]:
@@ -173,7 +203,7 @@ def _write_windows(
                 now, now_lo = node[MEAN], node[MEAN_LO]
                 before = max(low - length, bound)
                 if before < low:
-                    fold(tree, leaves, column, before, low, bucket_h, node)
+                    _fold(tree, excess, leaves, column, before, low, bucket_h, light, node)
                     if node[COUNT] > 0:
                         row[stats[k, 1]] = (now - node[MEAN]) + (now_lo - node[MEAN_LO])
 
@@ -182,6 +212,7 @@ def _write_windows(
 def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels would copy state
     R: NDArray[np.float64],
     tree: NDArray[np.float64],
+    excess: NDArray[np.float64],
     regimes: NDArray[np.float64],
     low: int,
     high: int,
@@ -224,6 +255,7 @@ def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels w
     made = 0
     renewal = 0
     node = np.empty(NODE)
+    light = np.empty(LIGHT)
     # Renewals due at `low` were applied when the bucket before it was finished.
     while renewal < renew_at.shape[0] and renew_at[renewal] <= low + base:
         renewal += 1
@@ -270,7 +302,7 @@ def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels w
             if asset[SEEN] >= 0 and _step_series(
                 series[p],
                 ordered[p],
-                tree[b, S + p],
+                excess[b, p],
                 here,
                 bucket_h,
                 reference[p],
@@ -304,6 +336,7 @@ def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels w
         first = int(asset[SEEN]) - base
         _write_windows(
             tree,
+            excess,
             leaves,
             b + 1,
             max(first, 0),
@@ -313,6 +346,7 @@ def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels w
             begin,
             stats,
             bucket_h,
+            light,
             node,
             row,
         )

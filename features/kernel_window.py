@@ -33,8 +33,11 @@ from features.stats import (
     TX,
 )
 
-#: Blocks of at most 2**TOP buckets are kept ready: 3.5 days of 10 min.
-TOP = 9
+#: Blocks of at most 2**TOP buckets are kept ready: 21 h of 10 min.
+TOP = 7
+#: A series of bucket excesses has lighter nodes: count, mean and its rounding, M2, and time.
+L_COUNT, L_MEAN, L_MEAN_LO, L_M2, L_T_MEAN, L_T_M2, L_TX = range(7)
+LIGHT = 7
 
 
 @njit(cache=True, nogil=True)
@@ -127,6 +130,85 @@ def fold(
             width //= 2
         merge_into(out, tree[below + (i >> level), s], bucket_h * (i - low))
         i += 1 << level
+
+
+@njit(cache=True, nogil=True)
+def merge_light(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> None:
+    """Merge light node `b`, which starts `shift` hours after `a`, into `a`."""
+    if b[L_COUNT] == 0.0:
+        return
+    if a[L_COUNT] == 0.0:
+        for k in range(LIGHT):
+            a[k] = b[k]
+        a[L_T_MEAN] += shift
+        return
+    n = a[L_COUNT] + b[L_COUNT]
+    w = b[L_COUNT] / n
+    both = a[L_COUNT] * w
+    d = (b[L_MEAN] - a[L_MEAN]) + (b[L_MEAN_LO] - a[L_MEAN_LO])
+    dt = (b[L_T_MEAN] + shift) - a[L_T_MEAN]
+    a[L_M2] += b[L_M2] + d * d * both
+    a[L_TX] += b[L_TX] + d * dt * both
+    a[L_T_M2] += b[L_T_M2] + dt * dt * both
+    a[L_T_MEAN] += dt * w
+    step = a[L_MEAN_LO] + d * w
+    mean = a[L_MEAN] + step
+    part = mean - a[L_MEAN]
+    a[L_MEAN_LO] = (a[L_MEAN] - (mean - part)) + (step - part)
+    a[L_MEAN] = mean
+    a[L_COUNT] = n
+
+
+@njit(cache=True, nogil=True)
+def grow_light(
+    tree: NDArray[np.float64], leaves: int, low: int, high: int, bucket_h: float
+) -> None:
+    """Do what `grow` does for a tree of light nodes, float64[2 * leaves, P, LIGHT]."""
+    below, width = 0, leaves
+    first, last = low, high
+    for level in range(TOP):
+        above = below + width
+        first, last = first // 2, (last + 1) // 2
+        shift = bucket_h * (1 << level)
+        for i in range(first, last):
+            for s in range(tree.shape[1]):
+                node = tree[above + i, s]
+                for k in range(LIGHT):
+                    node[k] = tree[below + 2 * i, s, k]
+                merge_light(node, tree[below + 2 * i + 1, s], shift)
+        below = above
+        width //= 2
+
+
+@njit(cache=True, nogil=True)
+def fold_light(
+    tree: NDArray[np.float64],
+    leaves: int,
+    s: int,
+    low: int,
+    high: int,
+    bucket_h: float,
+    light: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Do what `fold` does for a tree of light nodes; `out` gets what a light node knows."""
+    light[L_COUNT] = 0.0
+    i = low
+    while i < high:
+        level, below, width = 0, 0, leaves
+        while level < TOP and i % (2 << level) == 0 and i + (2 << level) <= high:
+            level += 1
+            below += width
+            width //= 2
+        merge_light(light, tree[below + (i >> level), s], bucket_h * (i - low))
+        i += 1 << level
+    out[COUNT] = light[L_COUNT]
+    out[MEAN] = light[L_MEAN]
+    out[MEAN_LO] = light[L_MEAN_LO]
+    out[M2] = light[L_M2]
+    out[T_MEAN] = light[L_T_MEAN]
+    out[T_M2] = light[L_T_M2]
+    out[TX] = light[L_TX]
 
 
 #: The statistics of a window in the order `window_stat` knows them; "change" needs two windows and

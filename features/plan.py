@@ -17,6 +17,7 @@ from features.kernel_walk import (
     C_REGIME,
     C_SILENT,
     C_STARTS,
+    CHANGE,
     S_CUSUM,
     S_DEVIATION,
     S_EWM,
@@ -29,7 +30,7 @@ from features.settings import FeatureSettings
 from features.stats import RUNNING
 from plant.config import KindSpec, SignalSpec
 from plant.errors import DataError
-from plant.times import HOUR_MS, parse_duration_ms
+from plant.times import HOUR_MS
 
 _ROLES = {"condition": CONDITION, "operating": OPERATING, "counter": COUNTER, "state": STATE}
 _EXCESS = {"level": "mean", "scatter": "std", "trend": "slope", "shift": "change"}
@@ -76,7 +77,11 @@ class KindPlan:
     @property
     def longest(self) -> int:
         """Buckets a row may look back at most, the window before the longest one included."""
-        return 2 * int(self.windows[:, 1].max()) if len(self.windows) else 1
+        looks = [1]
+        for w, (_, length, _) in enumerate(self.windows):
+            before = self.stats[self.begin[w] : self.begin[w + 1], 0] == CHANGE
+            looks.append(int(length) * (2 if before.any() else 1))
+        return max(looks)
 
 
 def make_plan(
@@ -256,9 +261,3 @@ def _series_columns(
         for e, span in enumerate(settings.ewm):
             found[p, S_EWM + e] = _find(catalogue, f"{name}.ewm{span}.level")
     return found
-
-
-def history_ms(settings: FeatureSettings) -> int:
-    """Return how far back the windows of a row look."""
-    longest = max(parse_duration_ms(window) for window in settings.all_windows)
-    return 2 * longest
