@@ -24,6 +24,8 @@ _BATCH = 5_000
 #: Ids are left out between the old journal's last and the new one's first, for what the mark missed.
 _GAP = 1_000_000
 _LAST_ID = 2**62
+#: Unreadable places that are stepped over before a table is given up.
+_MOST_HOLES = 10_000
 _BAD = (TypeError, ValueError, OverflowError, AttributeError, struct.error, VigieError)
 
 
@@ -96,23 +98,29 @@ def _highest(db: sqlite3.Connection) -> int:
 
 
 def _rows(db: sqlite3.Connection, table: str) -> Iterator[Any]:
-    """Yield the rows of a table in order of id, stepping over pages that cannot be read."""
+    """Yield the rows of a table in order of id, stepping over pages that cannot be read.
+
+    A damaged tree may show rows twice, out of order or for ever: only rising ids are believed.
+    """
     after = -1
-    while True:
+    for _ in range(_MOST_HOLES):
         try:
             for row in db.execute(
                 f"select * from {table} not indexed where id > ? order by id",  # noqa: S608 - our own names
                 (after,),
             ):
-                yield row
+                if not isinstance(row[0], int) or row[0] <= after:
+                    break
                 after = row[0]
-        except sqlite3.Error:
-            nearer = _next_readable(db, table, after)
-            if nearer is None:
+                yield row
+            else:
                 return
-            after = nearer - 1
-        else:
+        except sqlite3.Error:
+            pass
+        nearer = _next_readable(db, table, after)
+        if nearer is None:
             return
+        after = max(after + 1, nearer - 1)
 
 
 def _next_readable(db: sqlite3.Connection, table: str, after: int) -> int | None:
