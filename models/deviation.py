@@ -21,8 +21,8 @@ from plant.times import DAY_MS
 FloatArray = NDArray[np.float64]
 _CLIP = 12.0
 _MONTH_MS = 30 * DAY_MS
-_MAX_ROWS = 20_000
-_MAX_COLUMNS = 120
+_MAX_ROWS = 8_000
+_MAX_COLUMNS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,23 +29,26 @@ class Findings:
     learned: int
 
 
+def last_rows(labels: Labels, ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the last row of every life that has rows, int64[m], in the order of lives."""
+    rows = np.flatnonzero(labels.life >= 0)
+    order = rows[np.lexsort((ts_ms[rows], labels.life[rows]))]
+    return order[np.r_[np.diff(labels.life[order]) != 0, True]] if len(order) else order
+
+
 def infer_findings(
-    labels: Labels, ts_ms: NDArray[np.int64], deviation: FloatArray, settings: ModelSettings
+    labels: Labels, rows: NDArray[np.int64], deviation: FloatArray, settings: ModelSettings
 ) -> Findings:
     """Say of every life how likely its repair found a degraded part.
 
-    deviation: float64[n] of the labelled rows. Failures are 1 and open lives 0 whatever they looked
-    like. With fewer than 8 coded repairs of each sort the codes are taken as they are and unknown
-    findings as sound.
+    rows: the last row of each life, with its deviation float64[m]. Failures are 1 and open lives 0
+    whatever they looked like. With fewer than 8 coded repairs of each sort the codes are taken as
+    they are and unknown findings as sound.
     """
     lives = labels.lives
     p = np.array([1.0 if life.observed else 0.0 for life in lives])
     looks = np.full(len(lives), np.nan)
-    rows = np.flatnonzero((labels.life >= 0) & np.isfinite(deviation))
-    order = rows[np.lexsort((ts_ms[rows], labels.life[rows]))]
-    looks[labels.life[order]] = np.log(
-        np.maximum(deviation[order], 1e-3)
-    )  # the last row of a life wins
+    looks[labels.life[rows]] = np.log(np.maximum(deviation, 1e-3))
     coded = [i for i, life in enumerate(lives) if life.reason in _CODED and np.isfinite(looks[i])]
     y = np.array([lives[i].reason == "degraded" for i in coded], dtype=np.float64)
     if min(y.sum(), len(y) - y.sum()) < _MIN_CODED:

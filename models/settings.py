@@ -64,10 +64,10 @@ class ModelSettings(BaseModel):
         description="Rows used for training; more are thinned evenly in time.",
     )
     landmarks_per_life: int = Field(
-        default=48, ge=5, description="Rows used of a life on average; more say the same again."
+        default=36, ge=5, description="Rows used of a life on average; more say the same again."
     )
     patience: int = Field(
-        default=30, ge=5, description="Stop a fold's training when this many trees brought nothing."
+        default=20, ge=5, description="Stop a fold's training when this many trees brought nothing."
     )
     landmark_every: int = Field(
         default=4, ge=1, description="Use at most every n-th row of a machine."

@@ -32,6 +32,7 @@ from plant.event import Event
 from plant.times import HOUR_MS, to_iso
 
 log = structlog.get_logger()
+_HEALTHY_ROWS = 30_000
 
 
 def train(
@@ -62,9 +63,8 @@ def train(
         raise DataError(
             f"there are no feature rows of kind {kind} to learn from.", fix="Run the features job."
         )
-    X = as_input(table.X)
     tell("healthy behaviour", 0.0)
-    deviation = _healthy(table, X, labels, settings)
+    deviation = _healthy(table, labels, settings)
     lifetime = fit_lifetime(labels.lives, _born(plant, labels))
     lineage = _lineage(table, labels, settings, as_of_ms)
     core = None
@@ -77,12 +77,12 @@ def train(
             " only the deviation from healthy behaviour is given."
         )
     else:
-        data = TrainingData(table, X, labels, deviation.score(X), midlife)
+        data = TrainingData(table, labels, deviation, midlife)
         core = fit_window_model(data, settings, tell)
         rows = landmark_rows(table, labels, settings, settings.seed)
         usable = rows[labels.observed[rows]]
         modes = fit_modes(
-            X[usable],
+            as_input(table.X[usable]),
             labels.ttf_h[usable],
             labels.mode[usable],
             labels.life[usable],
@@ -103,7 +103,7 @@ def train(
         lifetime=lifetime,
         lineage=lineage,
         catalogue=table.catalogue,
-        reference=_reference(table, X, labels, settings),
+        reference=_reference(table, labels, settings),
         regime=regime_json,
         why_no_window=why,
     )
@@ -143,21 +143,20 @@ def healthy_rows(table: FeatureTable, labels: Labels, settings: ModelSettings) -
     return (labels.life >= 0) & (age <= settings.healthy_share * length[labels.life])
 
 
-def _healthy(
-    table: FeatureTable, X: FloatArray, labels: Labels, settings: ModelSettings
-) -> DeviationModel:
+def _healthy(table: FeatureTable, labels: Labels, settings: ModelSettings) -> DeviationModel:
     rows = np.flatnonzero(healthy_rows(table, labels, settings))
+    rows = rows[:: max(1, -(-len(rows) // _HEALTHY_ROWS))]
     groups = pd.factorize(table.assets[rows], sort=True)[0].astype(np.int64)
-    return fit_deviation(X[rows], table.ts_ms[rows], groups, standing(table.catalogue), settings)
+    return fit_deviation(
+        as_input(table.X[rows]), table.ts_ms[rows], groups, standing(table.catalogue), settings
+    )
 
 
-def _reference(
-    table: FeatureTable, X: FloatArray, labels: Labels, settings: ModelSettings
-) -> FloatArray:
+def _reference(table: FeatureTable, labels: Labels, settings: ModelSettings) -> FloatArray:
     rows = np.flatnonzero(healthy_rows(table, labels, settings))
-    part = X[rows[:: max(1, len(rows) // 5_000)]]
+    part = as_input(table.X[rows[:: max(1, len(rows) // 2_000)]])
     known = np.isfinite(part).any(axis=0)
-    out = np.full(X.shape[1], np.nan)
+    out = np.full(table.X.shape[1], np.nan)
     if known.any():
         out[known] = np.nanmedian(part[:, known], axis=0)
     return out

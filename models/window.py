@@ -25,7 +25,8 @@ from models.crossfit import (
     make_examples,
 )
 from models.curve import SurvivalCurves
-from models.found import Findings, infer_findings
+from models.deviation import DeviationModel
+from models.found import Findings, infer_findings, last_rows
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
 from models.labels import Labels
@@ -40,12 +41,11 @@ _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """One kind's rows, their features in the model's precision, labels, and deviation float64[n]."""
+    """One kind's rows with their labels, and how its healthy machines behave."""
 
     table: FeatureTable
-    X: FloatArray
     labels: Labels
-    deviation: FloatArray
+    deviation: DeviationModel
     midlife: FeatureTable | None = None
 
 
@@ -64,11 +64,14 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     labels = data.labels
     groups, group_events = group_codes(labels, settings)
     edges = make_edges(horizon_h(labels, settings), settings.bins)
-    findings = infer_findings(labels, data.table.ts_ms, data.deviation, settings)
+    last = last_rows(labels, data.table.ts_ms)
+    looks = data.deviation.score(as_input(data.table.X[last]))
+    findings = infer_findings(labels, last, looks, settings)
     rows = landmark_rows(data.table, labels, settings, settings.seed)
-    examples = make_examples(data.X[rows], rows, labels, findings, groups, settings)
+    X = as_input(data.table.X[rows])
+    examples = make_examples(X, rows, labels, findings, groups, settings)
     extra = _midlife_examples(data, findings, groups, settings)
-    oof = crossfit(examples, extra, data.X[rows], groups[rows], group_events, edges, settings, tell)
+    oof = crossfit(examples, extra, X, groups[rows], group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     calibration, curves = calibrated(oof.logits, ttf, observed, edges)
 
@@ -76,7 +79,9 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         own = examples
         if m:
             other = landmark_rows(data.table, labels, settings, settings.seed + m)
-            own = make_examples(data.X[other], other, labels, findings, groups, settings)
+            own = make_examples(
+                as_input(data.table.X[other]), other, labels, findings, groups, settings
+            )
         part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
         return fit_member(part, edges, settings, settings.seed + m, oof.rounds)
 
@@ -99,7 +104,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     heads = None
     if settings.heads:
         tell("heads", 0.95)
-        heads, curves = _fit_heads(data.X[rows], ttf, observed, oof, curves, settings)
+        heads, curves = _fit_heads(X, ttf, observed, oof, curves, settings)
     windows = fit_window_levels(curves, ttf, observed, settings.window_coverage)
     judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
     metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
