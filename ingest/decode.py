@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingest.line_protocol import looks_like_lines, parse_lines
 from ingest.payload import (
     MAX_SAMPLES,
     check_signal,
@@ -74,8 +75,13 @@ def decode(
 
 
 def decode_telemetry(asset: AssetPath, payload: bytes, received_ms: int, limits: Limits) -> Decoded:
-    """Read `{"ts","values"}`, `{"samples":[…]}`, `[{"ts","values"},…]` or a waveform."""
-    message = loads(payload, limits.max_bytes)
+    """Read `{"ts","values"}`, `{"samples":[…]}`, `[{…},…]`, a waveform or line protocol."""
+    try:
+        message = loads(payload, limits.max_bytes)
+    except PayloadError as error:
+        if error.reason == "json" and looks_like_lines(payload):
+            return _lines(asset, payload, received_ms, limits)
+        raise
     if type(message) is dict:
         if "values" in message:
             return Decoded((_reading(asset, message, message, received_ms, limits),))
@@ -205,6 +211,20 @@ def _samples(
     if problem and not readings:
         raise problem
     return Decoded(readings, problem=problem)
+
+
+def _lines(asset: AssetPath, payload: bytes, received_ms: int, limits: Limits) -> Decoded:
+    """Read InfluxDB line protocol: fields are signals; the topic says whose, not measurement or tags."""
+    readings, untimed = [], False
+    for point in parse_lines(payload, limits.max_bytes):
+        values = read_values(point.fields)
+        ts_ms = received_ms
+        if point.ts_ms is None:
+            untimed = True
+        else:
+            ts_ms = _stamp(asset, point.ts_ms, received_ms, limits)
+        readings.append(Reading(asset, ts_ms, values, None, received_ms))
+    return Decoded(readings, untimed=untimed)
 
 
 def _waveform(

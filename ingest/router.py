@@ -11,6 +11,7 @@ from ingest.decode import (
     decode_signal,
     decode_telemetry,
 )
+from ingest.mapping import MappingDecoder
 from ingest.settings import IngestSettings
 from plant.asset import AssetPath
 from plant.errors import PayloadError
@@ -45,11 +46,18 @@ class Router:
     def __init__(self, topics: Topics, settings: IngestSettings) -> None:
         self.limits = limits_of(settings)
         self._topics = topics
+        self._mappings = [MappingDecoder(mapping) for mapping in settings.mappings]
+        self._extra = settings.extra_subscriptions
         self._decoders: dict[bytes, Decoder] = {}
 
     def subscriptions(self) -> tuple[str, ...]:
         """Return the topic filters of everything that can be read."""
-        return self._topics.subscriptions()
+        filters = [*self._topics.subscriptions(), *(m.pattern.filter for m in self._mappings)]
+        return tuple(dict.fromkeys([*filters, *self._extra]))
+
+    def mapping_of(self, topic: str) -> str:
+        """Return the name of the mapping that reads a topic; empty when none does."""
+        return next((m.mapping.name for m in self._mappings if m.match(topic) is not None), "")
 
     def decoder(self, topic: bytes) -> Decoder:
         """Return what reads this topic's payloads. Raises PayloadError: topic, asset_name, utf8."""
@@ -68,8 +76,13 @@ class Router:
             text = topic.decode("utf-8")
         except UnicodeDecodeError as error:
             raise PayloadError("utf8", "the topic is not UTF-8.", field="topic") from error
-        asset, kind, signal = self._topics.parse_inbound(text)
         limits = self.limits
+        for mapping in self._mappings:
+            levels = mapping.match(text)
+            if levels is not None:
+                read, names = mapping.decode, levels
+                return lambda payload, received_ms: read(names, payload, received_ms, limits)
+        asset, kind, signal = self._topics.parse_inbound(text)
         if kind == "event":
             return lambda payload, received_ms: Decoded(
                 events=(decode_event(asset, payload, received_ms, limits),)

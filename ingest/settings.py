@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ingest.jsonpath import parse_path
 from plant.asset import AssetPath
 from plant.errors import DataError
 from plant.times import parse_duration_ms
@@ -86,13 +88,25 @@ class BrokerSettings(_Table):
 class SignalMapping(_Table):
     """One signal of a foreign message: where it stands and how it becomes our unit."""
 
-    path: str = Field(description="Where the value stands, like ENERGY.Power or values[0].v.")
+    path: str | tuple[str | int, ...] = Field(
+        description="Where the value stands, like ENERGY.Power or values[0].v; keys with odd signs as a list."
+    )
     unit: str = Field(default="", description="Unit after conversion, for people.")
     scale: float = Field(default=1.0, description="Multiplied first.")
     offset: float = Field(default=0.0, description="Added after.")
     states: dict[str, float] = Field(
         default_factory=dict, description='Words as numbers, like {"ON" = 1, "OFF" = 0}.'
     )
+    binary: Literal["", "u8", "i8", "u16", "i16", "u32", "i32", "f32"] = Field(
+        default="",
+        description="The value is process data, hex text or bytes: which number is in it.",
+    )
+    byte: int = Field(default=0, ge=0, description="Position of that number in the process data.")
+
+    @model_validator(mode="after")
+    def _path(self) -> Self:
+        parse_path(self.path)
+        return self
 
 
 class Mapping(_Table):
@@ -102,6 +116,12 @@ class Mapping(_Table):
     topic: str = Field(
         min_length=1,
         description="Pattern with named levels, like tele/{asset}/SENSOR; # at the end.",
+    )
+    format: Literal["json", "line"] = Field(
+        default="json", description="line: InfluxDB line protocol; its tags may be used as {names}."
+    )
+    names: dict[str, str] = Field(
+        default_factory=dict, description="Further {names}: where they stand in the message."
     )
     site: str = Field(default="", description="Site, or a template of named levels: {site}.")
     line: str = Field(default="", description="Line, or a template of named levels.")
@@ -125,7 +145,32 @@ class Mapping(_Table):
     signal: str = Field(
         default="", description="The payload is one bare value: the signal's name or template."
     )
+    flatten: str | None = Field(
+        default=None,
+        description="Take every number below this path (empty: all), named after its place.",
+    )
+    skip: tuple[str, ...] = Field(default=(), description="Names that flatten leaves out.")
     ignore: bool = Field(default=False, description="Read and drop: known, but of no use here.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not a time zone") from error
+        return value
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for path in (self.time, self.seq, self.flatten or "", *self.names.values()):
+            parse_path(path)
+        if not self.ignore:
+            if not (self.signals or self.signal or self.flatten is not None):
+                raise ValueError("give signals, signal, flatten, or ignore = true")
+            if not self.asset or not ((self.site and self.line) or self.assets):
+                raise ValueError("give asset, and either site and line or assets")
+        return self
 
 
 class IngestSettings(_Table):
