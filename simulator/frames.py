@@ -71,7 +71,7 @@ class Sampler:
         self._run_id = plant.run_id
         self.faults = plant.faults
         self.interval_ms = max(round(plant.settings.interval_s * 1000), 1)
-        self.units: dict[AssetPath, Unit] = {a: s.unit for a, s in plant.stations.items()}
+        self.units: dict[AssetPath, Unit] = {a: plant.stations[a].unit for a in plant.shown}
         self._ambient: dict[str, tuple[Trace, int]] = {}
         self._noise: dict[AssetPath, tuple[int, Array]] = {}
 

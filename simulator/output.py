@@ -47,7 +47,7 @@ def write_files(
     readings = folder / "readings"
     readings.mkdir(parents=True, exist_ok=True)
     count = values = 0
-    assets = list(plant.stations)
+    assets = plant.shown
     for number, asset in enumerate(assets):
         frame = plant.sampler.frame(asset, start_ms, stop_ms)
         table = frame.to_frame()
@@ -56,7 +56,7 @@ def write_files(
         count += len(table)
         values += frame.values.size
         progress((number + 1) / len(assets))
-    events = [e for e in plant.book.events if start_ms <= e.ts_ms < stop_ms]
+    events = [e for e in plant.events() if start_ms <= e.ts_ms < stop_ms]
     with (folder / "events.jsonl").open("wb") as log:
         for event in events:
             body = orjson.loads(event_json(event)) | {"asset": str(event.asset)}
@@ -67,7 +67,7 @@ def write_files(
         secret.mkdir(exist_ok=True)
         truth_table(plant, start_ms, stop_ms).to_parquet(secret / "wear.parquet")
         with (secret / "events.jsonl").open("wb") as log:
-            for fact in plant.book.truth:
+            for fact in plant.truths():
                 log.write(orjson.dumps(asdict(fact) | {"asset": str(fact.asset)}) + b"\n")
     return {"readings": count, "values": values, "events": len(events)}
 

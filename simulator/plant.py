@@ -36,8 +36,8 @@ __all__ = ["Job", "PlantSimulation", "Simulation", "Station", "simulate"]
 class PlantSimulation:
     """A running plant. `advance` moves it; `obey` hands it a schedule; logs are in `book`.
 
-    lines: layouts by `site/line`; a line without one gets its machines in pairs, the pairs in series.
-    assets: simulate only these paths.
+    The whole plant is always simulated, for one machine's stop is another one's starvation; `assets`
+    chooses whose readings and events are given out (`shown`), so that processes can share the work.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class PlantSimulation:
         self.maintenance = Maintenance(self)
         self.lines: dict[str, Line] = {}
         self.stations: dict[AssetPath, Station] = {}
-        wanted = None if assets is None else set(assets)
         for spec in plant.assets:
-            if wanted is None or spec.path in wanted:
-                self._add(AssetPath.parse(spec.path), spec.kind)
-        if not self.stations:
-            raise DataError("no machine to simulate.", fix="List assets in plant.toml.")
+            self._add(AssetPath.parse(spec.path), spec.kind)
+        chosen = self.stations if assets is None else map(AssetPath.parse, assets)
+        self.shown = tuple(self.station(asset).unit.asset for asset in chosen)
+        if not self.shown:
+            raise DataError("there is no machine to simulate.", fix="List assets in plant.toml.")
         self.faults = Injector(
             self.settings.faults,
             [station.unit for station in self.stations.values()],
@@ -107,6 +107,14 @@ class PlantSimulation:
         if found is None:
             raise DataError(f"the machine {asset} is not simulated.")
         return found
+
+    def events(self) -> list[Event]:
+        """Return what the people wrote down about the chosen machines so far."""
+        return [event for event in self.book.events if event.asset in self.shown]
+
+    def truths(self) -> list[TrueEvent]:
+        """Return what truly happened to the chosen machines so far."""
+        return [event for event in self.book.truth if event.asset in self.shown]
 
     def obey(self, jobs: Sequence[Job]) -> None:
         """Take over a schedule; a job whose time has passed begins now."""
@@ -237,6 +245,4 @@ def simulate(
     stop_ms = start_ms + round(days * DAY_MS)
     live.advance(stop_ms)
     frames = sample_frames(live.sampler, start_ms, stop_ms, processes)
-    return Simulation(
-        frames, list(live.book.events), list(live.book.truth), live, start_ms, stop_ms
-    )
+    return Simulation(frames, live.events(), live.truths(), live, start_ms, stop_ms)

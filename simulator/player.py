@@ -6,6 +6,7 @@ What is obeyed between two steps (a schedule, a scenario) changes what is played
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -97,12 +98,12 @@ class Player:
         self._next_event, self._next_truth = len(plant.book.events), len(plant.book.truth)
         self._sparkplug = SparkplugForm(plant.run_id) if form == "sparkplug" else None
         self._form: Form = self._sparkplug or JsonForm(self._topics, plant.run_id)
-        lines = list(plant.lines)
+        lines = list(dict.fromkeys(asset.line_path for asset in plant.shown))
         count = len(lines) if self._sparkplug else max(clients, 1)
         self.publishers = [
             Publisher(
                 broker or Broker(),
-                f"{client_prefix}-{plant.run_id}-{n}",
+                f"{client_prefix}-{plant.run_id}-{os.getpid()}-{n}",
                 qos=qos,
                 window=window,
                 will=self._sparkplug.node(lines[n]).death(plant.now_ms)
@@ -113,8 +114,9 @@ class Player:
         ]
         self._client = {
             asset: self.publishers[lines.index(asset.line_path) if self._sparkplug else n % count]
-            for n, asset in enumerate(plant.stations)
+            for n, asset in enumerate(plant.shown)
         }
+        self._lines = lines
 
     def _default_step(self) -> int:
         """Half a second of wall time, between one interval and an hour of plant time."""
@@ -193,27 +195,28 @@ class Player:
         """Say which edge nodes there are (Sparkplug)."""
         if self._sparkplug is None:
             return
-        for path in self.plant.lines:
-            first = next(asset for asset in self.plant.stations if asset.line_path == path)
+        for path in self._lines:
+            first = next(asset for asset in self.plant.shown if asset.line_path == path)
             topic, payload = self._sparkplug.node(path).birth(self.plant.now_ms)
             yield Message(self.plant.now_ms, topic, payload, first, "other")
 
     def _deaths(self) -> None:
         """Take leave: after a clean disconnection the broker publishes no will (Sparkplug)."""
         if self._sparkplug is not None:
-            for path, publisher in zip(self.plant.lines, self.publishers, strict=True):
+            for path, publisher in zip(self._lines, self.publishers, strict=True):
                 publisher.publish(*self._sparkplug.node(path).death(self.plant.now_ms))
 
     def _step(self, start: int, stop: int) -> Iterator[Message]:
         """Yield what the machines send in [start, stop), in the order of (true) time."""
         sampler, form = self.plant.sampler, self._form
-        events = self.plant.book.events[self._next_event :]
-        self._next_event += len(events)
+        written = self.plant.book.events[self._next_event :]
+        self._next_event += len(written)
+        events = (event for event in written if event.asset in self._client)
         waiting = iter(sorted(events, key=lambda event: event.ts_ms))
         event = next(waiting, None)
         first, last = sampler.index(start), sampler.index(stop)
         slots: list[list[_Entry]] = [[] for _ in range(last - first)]
-        for asset in self.plant.stations:
+        for asset in self.plant.shown:
             self._fill(slots, first, sampler.frame(asset, start, stop))
         for taken, slot in zip(sampler.ts(first, last).tolist(), slots, strict=True):
             while event is not None and event.ts_ms <= taken:
@@ -272,8 +275,8 @@ class Player:
         plant = self.plant
         happened = plant.book.truth[self._next_truth :]
         self._next_truth += len(happened)
-        for event in happened:
+        for event in (event for event in happened if event.asset in self._client):
             yield Message(stop, *event_message(event, plant.run_id), event.asset, "other")
         if start // HOUR_MS != stop // HOUR_MS:
-            for asset in plant.stations:
+            for asset in plant.shown:
                 yield Message(stop, *state_message(plant, asset, stop), asset, "other")

@@ -45,7 +45,7 @@ class Scenario(BaseModel):
     days: float = Field(default=14.0, gt=0)
     start: datetime | None = Field(default=None, description="default: Monday 5 January 2026")
     seed: int = Field(default=0, ge=0)
-    assets: tuple[str, ...] = Field(default=(), description="only these machines; empty: all")
+    assets: tuple[str, ...] = Field(default=(), description="show only these machines; empty: all")
     simulator: SimulatorSettings = SimulatorSettings()
     faults: tuple[Fault, ...] = ()
 
@@ -86,8 +86,7 @@ class Scenario(BaseModel):
         live = self.begin(seed=seed)
         live.advance(self.stop_ms)
         frames = sample_frames(live.sampler, self.start_ms, self.stop_ms, processes)
-        events, truth = list(live.book.events), list(live.book.truth)
-        return Simulation(frames, events, truth, live, self.start_ms, self.stop_ms)
+        return Simulation(frames, live.events(), live.truths(), live, self.start_ms, self.stop_ms)
 
 
 def load_plant(name: str) -> Plant:

@@ -27,7 +27,7 @@ def truth_table(
     """
     times = np.arange(start_ms, stop_ms, every_ms, dtype=np.int64)
     tables = []
-    for asset, station in plant.stations.items():
+    for asset in plant.shown:
         failures = [e for e in plant.book.truth if e.asset == asset and e.kind == "failure"]
         at = np.array([e.ts_ms for e in failures], dtype=np.int64)
         following = np.searchsorted(at, times, "right")
@@ -42,7 +42,7 @@ def truth_table(
             "next_mode": [e.mode if e else "" for e in pick],
             "next_cause": [e.cause if e else "" for e in pick],
         }
-        for code, trace in station.unit.wear.items():
+        for code, trace in plant.stations[asset].unit.wear.items():
             wear = trace.sample(times.astype(float)) if len(times) else np.empty(0)
             table[f"wear_{code}"] = np.broadcast_to(np.asarray(wear), times.shape)
         tables.append(pd.DataFrame(table))

@@ -49,7 +49,7 @@ def deliver(
     stop_ms = start_ms + round(days * DAY_MS)
     result: dict[str, Any]
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"simulating {len(live.stations)} machines", total=1.0)
+        task = bar.add_task(f"simulating {len(live.shown)} machines", total=1.0)
 
         def shown(share: float) -> None:
             bar.update(task, completed=share)
@@ -62,8 +62,8 @@ def deliver(
                 result = _to_files(live, out, stop_ms, truth, shown)
             else:
                 result = _to_store(context, live, stop_ms, shown)
-    failures = sum(event.kind == "failure" for event in live.book.events)
-    about = {"run_id": live.run_id, "machines": len(live.stations), "days": days}
+    failures = sum(event.kind == "failure" for event in live.events())
+    about = {"run_id": live.run_id, "machines": len(live.shown), "days": days}
     seconds = round(time.monotonic() - began, 2)
     return {**about, "failures": failures, **result, "seconds": seconds}
 
@@ -110,14 +110,14 @@ def _to_store(
     store = context.open_store()
     written = 0
     try:
-        for number, asset in enumerate(live.stations, start=1):
+        for number, asset in enumerate(live.shown, start=1):
             readings = list(live.sampler.frame(asset, live.start_ms, stop_ms).readings())
             for at in range(0, len(readings), _CHUNK):
                 chunk = readings[at : at + _CHUNK]
                 store.write_readings([replace(r, received_ms=r.ts_ms) for r in chunk])
             written += len(readings)
-            shown(number / len(live.stations))
-        store.write_events(live.book.events)
+            shown(number / len(live.shown))
+        store.write_events(live.events())
     finally:
         store.close()
-    return {"readings": written, "events": len(live.book.events)}
+    return {"readings": written, "events": len(live.events())}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +25,7 @@ from simulator.mqtt import Broker
 from simulator.plant import PlantSimulation, simulate
 from simulator.player import Player
 from simulator.presets import demo_plant_toml, machine_plant_toml
+from simulator.settings import SimulatorSettings
 
 
 def digest(frames: dict[AssetPath, Any]) -> str:
@@ -34,7 +39,53 @@ def digest(frames: dict[AssetPath, Any]) -> str:
     return h.hexdigest()
 
 
-def test_one_process_or_four_today_or_tomorrow() -> None:
+def play_some(assets: list[str]) -> str:
+    """Play a share of the plant's machines, without a broker, and hash what was said."""
+    settings = SimulatorSettings(interval_s=300)
+    plant = PlantSimulation(
+        parse_plant(demo_plant_toml()), seed=3, settings=settings, assets=assets
+    )
+    said: dict[str, list[tuple[int, list[float]]]] = {asset: [] for asset in assets}
+    for message in Player(plant).messages(plant.start_ms + 6 * DAY_MS):
+        if message.kind == "reading":
+            body = json.loads(message.payload)
+            said[str(message.asset)].append((body["ts"], list(body["values"].values())))
+    h = sha256()
+    for asset in sorted(said):
+        h.update(asset.encode())
+        h.update(np.array([ts for ts, _ in said[asset]], dtype=np.int64).tobytes())
+        h.update(np.array([row for _, row in said[asset]]).tobytes())
+    return h.hexdigest()
+
+
+def digest_of(frames: dict[AssetPath, Any], assets: list[str]) -> str:
+    return digest({asset: frame for asset, frame in frames.items() if str(asset) in assets})
+
+
+def test_four_processes_play_what_one_process_computes_at_once() -> None:
+    whole = simulate("demo", seed=3, days=6, interval_s=300)
+    names = [str(asset) for asset in whole.frames]
+    shares = [names[i::4] for i in range(4)]
+    with ProcessPoolExecutor(4) as pool:
+        assert list(pool.map(play_some, shares)) == [digest_of(whole.frames, s) for s in shares]
+    assert play_some(names) == digest(whole.frames)
+
+
+def test_tomorrow_in_another_zone() -> None:
+    whole = simulate("demo", seed=3, days=6, interval_s=300)
+    code = (
+        "import time\nnow = time.time\ntime.time = lambda: now() + 86_400.0\n"
+        "from simulator.plant import simulate\nfrom tests.simulator.test_determinism import digest\n"
+        "print(digest(simulate('demo', seed=3, days=6, interval_s=300).frames))"
+    )
+    env = os.environ | {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "1", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == digest(whole.frames)
+
+
+def test_one_process_or_four() -> None:
     one = simulate("demo", seed=3, days=6, interval_s=300)
     four = simulate("demo", seed=3, days=6, interval_s=300, processes=4)
     other = simulate("demo", seed=4, days=6, interval_s=300)

@@ -135,3 +135,13 @@ def test_unknown_kinds_presets_and_machines_are_refused_plainly() -> None:
         live.obey([Job(AssetPath.parse("a/b/c"), 0)])
     with pytest.raises(DataError, match="no machine"):
         PlantSimulation(plant, seed=0, assets=[])
+    with pytest.raises(DataError, match="not simulated"):
+        PlantSimulation(plant, seed=0, assets=["lyon/l1/pump-99"])
+
+
+def test_chosen_machines_read_as_in_the_whole_plant() -> None:
+    whole = simulate("demo", seed=9, days=20, interval_s=900)
+    some = simulate("demo", seed=9, days=20, interval_s=900, assets=["lyon/l1/pump-3"])
+    (asset,) = some.frames
+    assert np.array_equal(some.frames[asset].values, whole.frames[asset].values)
+    assert some.events == [e for e in whole.events if e.asset == asset]

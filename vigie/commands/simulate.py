@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from plant.errors import DataError
 from vigie.context import get_context
 from vigie.simulation import Target, Wire, deliver
 
@@ -25,7 +24,8 @@ Seed = Annotated[int, typer.Option(min=0, help="Same seed, same readings to the 
 Days = Annotated[float, typer.Option(min=0.01, help="How long, in days of the plant's time.")]
 Interval = Annotated[float, typer.Option(min=0.001, help="Seconds between two readings.")]
 Assets = Annotated[
-    list[str] | None, typer.Option("--assets", "-a", help="Only these paths; repeat.")
+    list[str] | None,
+    typer.Option("--assets", "-a", help="Give out only these; the whole plant runs. Repeat."),
 ]
 To = Annotated[
     Target, typer.Option(help="files: Parquet below --out. store: Vigie's. mqtt: play it live.")
@@ -196,10 +196,10 @@ def describe_command(
     ]
     if as_json:
         about = {"name": story.name, "sentence": story.sentence, "days": story.days}
-        _report(about | {"machines": len(live.stations), "faults": faults}, as_json=True)
+        _report(about | {"machines": len(live.shown), "faults": faults}, as_json=True)
         return
     typer.echo(f"{story.name}: {story.sentence}")
-    typer.echo(f"{len(live.stations)} machines, {story.days:g} days from {to_iso(story.start_ms)}.")
+    typer.echo(f"{len(live.shown)} machines, {story.days:g} days from {to_iso(story.start_ms)}.")
     for fault in faults:
         much = "" if fault["how_much"] is None else f" ({fault['how_much']})"
         typer.echo(f"  {fault['from']} to {fault['to']}  {fault['what']}{much}  {fault['where']}")
@@ -251,10 +251,6 @@ def _simulation(
     from simulator.plant import PlantSimulation
     from simulator.settings import SimulatorSettings
 
-    known = {spec.path for spec in plant.assets}
-    unknown = [path for path in assets or () if path not in known]
-    if unknown:
-        raise DataError(f"the plant has no machine {unknown[0]!r}.", fix="See --assets.")
     settings = SimulatorSettings(seed=seed, interval_s=interval)
     return PlantSimulation(plant, settings=settings, assets=assets or None)
 
