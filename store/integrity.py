@@ -67,11 +67,12 @@ def examine(path: Path) -> Report:
         for (line,) in db.execute(f"pragma integrity_check({_MOST_PROBLEMS})"):
             if line != "ok":
                 problems += str(line).splitlines()
-        for problem, count in _row_problems(db):
-            rows += count
-            if problem:
-                problems.append(problem)
-        problems += _sequence_problems(db, path)
+        if not problems:  # a damaged tree need not be walked: it may not even end
+            for problem, count in _row_problems(db):
+                rows += count
+                if problem:
+                    problems.append(problem)
+            problems += _sequence_problems(db, path)
     except sqlite3.Error as error:
         problems.append(str(error))
     finally:
