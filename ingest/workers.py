@@ -28,7 +28,7 @@ from ingest.waveform import WaveformReader
 from plant.clock import SystemClock
 from plant.config import Plant
 from plant.errors import BrokerError, ConfigError
-from store.journal import Journal
+from store.integrity import open_journal
 from store.schema import journal_path
 
 _log = structlog.get_logger(__name__)
@@ -180,8 +180,10 @@ def _work(
     if prepare is not None:
         prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    journal = Journal(
-        worker_journal(data_dir, worker), quarantine_budget_bytes=settings.quarantine_mb << 20
+    journal = open_journal(
+        worker_journal(data_dir, worker),
+        SystemClock(),
+        quarantine_budget_bytes=settings.quarantine_mb << 20,
     )
     subscriber = Subscriber(
         broker,

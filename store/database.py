@@ -69,7 +69,8 @@ def store_error(file: Path, error: sqlite3.Error) -> StoreError:
     if "malformed" in text or "not a database" in text:
         return StoreError(
             f"{file} is damaged ({text}).",
-            fix="Run `vigie doctor`: it sets the file aside and keeps what can be read.",
+            fix="Restart Vigie: it sets a damaged journal aside and keeps what can be read; a damaged "
+            "store.db must be moved away (`vigie features backfill` computes rollups again).",
         )
     if "locked" in text:
         return StoreError(

@@ -21,6 +21,7 @@ from plant.clock import Clock
 from plant.errors import StoreError
 from store import schema
 from store.journal import Journal
+from store.quarantine import BUDGET_BYTES
 from store.salvage import salvage
 
 _log = structlog.get_logger(__name__)
@@ -174,7 +175,13 @@ def mend(path: Path, clock: Clock, report: Report | None = None) -> Mended:
     return Mended(report, aside, found.readings, found.events)
 
 
-def open_journal(path: Path, clock: Clock, *, full_check_bytes: int = FULL_CHECK_BYTES) -> Journal:
+def open_journal(
+    path: Path,
+    clock: Clock,
+    *,
+    quarantine_budget_bytes: int = BUDGET_BYTES,
+    full_check_bytes: int = FULL_CHECK_BYTES,
+) -> Journal:
     """Open a journal for writing; one that is damaged is mended first, and that is logged.
 
     A journal beyond `full_check_bytes` is only examined whole when it does not open; `vigie doctor`
@@ -189,13 +196,18 @@ def open_journal(path: Path, clock: Clock, *, full_check_bytes: int = FULL_CHECK
         if not report.sound:
             mend(path, clock, report)
     try:
-        return Journal(path)
+        return Journal(path, quarantine_budget_bytes=quarantine_budget_bytes)
     except StoreError:
         report = examine(path)
         if report.sound:
             raise  # not damage: permissions, a full disk
         mend(path, clock, report)
-        return Journal(path)
+        return Journal(path, quarantine_budget_bytes=quarantine_budget_bytes)
+
+
+def examine_all(data_dir: Path) -> list[Report]:
+    """Examine every journal below a data folder, beside whoever writes it."""
+    return [examine(path) for path in schema.journal_files(data_dir)]
 
 
 def _left_behind(path: Path) -> bool:

@@ -181,7 +181,7 @@ class JournalReader:
             "journal.damaged_rows",
             path=str(self.path),
             rows=count,
-            fix="run `vigie doctor` to set the damaged journal aside and keep what is sound",
+            fix="restart Vigie: it sets the damaged journal aside and keeps what is sound",
         )
 
     def rows_after(

@@ -42,6 +42,7 @@ def examine(context: Context) -> Iterator[Finding]:
         ("disk", _disk),
         ("broker", _broker),
         ("store", _store),
+        ("journals", _journals),
         ("readings", _readings),
         ("clock", _clock),
         ("model", _model),
@@ -130,6 +131,25 @@ def _store(context: Context) -> Finding:
     kind = context.settings.store.kind
     where = context.settings.store.influx.url if kind == "influx" else str(context.data_dir)
     return Finding("store", "ok", f"{kind} at {where} (SQLite {sqlite3.sqlite_version})")
+
+
+def _journals(context: Context) -> Finding:
+    from store.integrity import examine_all  # noqa: PLC0415 - numpy and SQLite wait until needed
+
+    reports = examine_all(context.data_dir)
+    damaged = [report for report in reports if not report.sound]
+    if damaged:
+        problems = "; ".join(f"{r.path.name}: {r.problems[0]}" for r in damaged)
+        return Finding(
+            "journals",
+            "fail",
+            problems,
+            "Restart Vigie: it sets a damaged journal aside and keeps every sound row.",
+        )
+    rows = sum(report.rows for report in reports)
+    return Finding(
+        "journals", "ok", f"{len(reports)} journals, {rows:,} rows, every checksum holds"
+    )
 
 
 def _readings(context: Context) -> Finding:
