@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from features.job import FeatureJob
 from ingest.subscriber import Subscriber
+from ingest.workers import Workers
 from models.registry import Registry
 from plant.errors import StoreError, VigieError
 from serve.publisher import Publisher
-from serve.service import Service, StepResult
+from serve.service import Service
 from store.factory import open_forwarder
-from store.journal import Journal
+from store.forwarder import Forwarder
+from store.integrity import open_journal
 from store.port import Store
 from store.schema import journal_path
 from vigie.context import Context
+from vigie.mqtt import connected
 
 _CONNECT_WAIT_S = 15.0
 
 
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """The first half: broker → journal → store. A context manager; `settle` waits for the rest."""
+    """The first half at work: broker → journal → store. `settle` waits until it has caught up."""
 
-    def __init__(self, context: Context) -> None:
-        settings = context.settings
-        context.data_dir.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(journal_path(context.data_dir))
-        self.subscriber = Subscriber(
-            settings.broker, settings.ingest, context.plant, self.journal, context.clock
-        )
-        self.forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
+    subscriber: Subscriber | Workers
+    forwarder: Forwarder | None
 
     def settle(self, received: int, timeout_s: float = 120.0) -> None:
         """Wait until so many messages were received and all of them can be read from the store.
@@ -52,69 +51,70 @@ class Intake:
             error = self.forwarder.stats().error or "it is too slow"
             raise StoreError(f"InfluxDB did not take the readings in time ({error}).")
 
-    def __enter__(self) -> Self:
-        self.subscriber.start(wait_s=_CONNECT_WAIT_S)
-        if self.forwarder is not None:
-            self.forwarder.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.subscriber.stop()
-        if self.forwarder is not None:
-            self.forwarder.close()
-        self.journal.close()
+@contextmanager
+def open_intake(context: Context) -> Iterator[Intake]:
+    """Take readings from the broker into the store until the end of the block.
+
+    With `ingest.workers` above 1 the work is shared among processes, each with its own journal.
+    Raises BrokerError at once when the broker is not there or refuses us.
+    """
+    settings = context.settings
+    with connected(settings.broker, "probe"):
+        pass
+    context.data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
+        if forwarder is not None:
+            stack.callback(forwarder.close)
+            forwarder.start()
+        subscriber = _subscriber(context, stack)
+        stack.callback(subscriber.stop)
+        subscriber.start(wait_s=_CONNECT_WAIT_S)
+        yield Intake(subscriber, forwarder)
 
 
-class Outlook:
-    """The second half: store → features → risks → broker. A context manager; call `step`."""
+def _subscriber(context: Context, stack: ExitStack) -> Subscriber | Workers:
+    settings = context.settings
+    if settings.ingest.workers > 1:
+        return Workers(settings.broker, settings.ingest, context.plant, context.data_dir)
+    journal = open_journal(
+        journal_path(context.data_dir),
+        context.clock,
+        quarantine_budget_bytes=settings.ingest.quarantine_mb << 20,
+    )
+    stack.callback(journal.close)
+    return Subscriber(settings.broker, settings.ingest, context.plant, journal, context.clock)
 
-    def __init__(self, context: Context, store: Store) -> None:
-        settings = context.settings
-        job = FeatureJob(
-            store,
-            context.plant,
-            settings.features,
-            state_file=context.data_dir / "features" / "state.json",
-        )
-        self._publisher = Publisher(
-            settings.broker, context.data_dir / "outbox.db", settings.serve.publish
-        )
-        self.service = Service(
-            store,
-            job,
-            registry(context),
-            self._publisher,
-            context.plant,
-            settings.serve,
-            context.clock,
-            alarms_path=context.data_dir / "alarms.db",
-            model_settings=settings.model,
-        )
 
-    def step(self, now_ms: int) -> StepResult:
-        """Judge every machine as of `now_ms` and tell the plant."""
-        return self.service.step(now_ms)
-
-    def published(self, timeout_s: float = 30.0) -> bool:
-        """Wait until the broker has everything; tell whether it has."""
-        return self._publisher.wait_idle(timeout_s)
-
-    def __enter__(self) -> Self:
-        self._publisher.start(wait_s=_CONNECT_WAIT_S)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.service.close()
+@contextmanager
+def open_service(context: Context, store: Store) -> Iterator[Service]:
+    """Yield the second half, store → features → risks → broker: call its `step`, or `run`."""
+    settings = context.settings
+    context.data_dir.mkdir(parents=True, exist_ok=True)
+    job = FeatureJob(
+        store,
+        context.plant,
+        settings.features,
+        state_file=context.data_dir / "features" / "state.json",
+    )
+    publisher = Publisher(settings.broker, context.data_dir / "outbox.db", settings.serve.publish)
+    service = Service(
+        store,
+        job,
+        registry(context),
+        publisher,
+        context.plant,
+        settings.serve,
+        context.clock,
+        alarms_path=context.data_dir / "alarms.db",
+        model_settings=settings.model,
+    )
+    try:
+        publisher.start(wait_s=_CONNECT_WAIT_S)
+        yield service
+    finally:
+        service.close()
 
 
 def registry(context: Context) -> Registry:

@@ -26,8 +26,9 @@ from vigie.demo.history import write_history
 from vigie.demo.servers import Servers, demo_settings
 from vigie.demo.story import Story
 from vigie.mqtt import connected, player_broker
-from vigie.runtime import Intake, Outlook, registry
+from vigie.runtime import open_intake, open_service, registry
 
+_PUBLISH_WAIT_S = 30.0
 #: Told what is being done and the share that is done.
 Tell = Callable[[str, float], None]
 
@@ -138,8 +139,8 @@ class Demo:
         filters = (f"{root}/+/+/+/telemetry", f"{root}/+/+/+/risk", f"{root}/+/+/+/event")
         with (
             connected(broker, "witness", filters=filters, see=self.story.see),
-            Intake(context) as intake,
-            Outlook(context, store) as outlook,
+            open_intake(context) as intake,
+            open_service(context, store) as service,
         ):
 
             def settled(now_ms: int) -> None:
@@ -148,8 +149,8 @@ class Demo:
                     publisher.drain()
                 clock.advance_to(now_ms)
                 intake.settle(player.stats.readings + player.stats.events)
-                outlook.step(now_ms)
-                outlook.published()
+                service.step(now_ms)
+                service.publisher.wait_idle(_PUBLISH_WAIT_S)
                 if self.first_risk_s is None:
                     self.first_risk_s = time.monotonic() - self._began
                 show(self.story)
