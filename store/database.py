@@ -7,15 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from plant.errors import StoreError
 
+Synchronous = Literal["FULL", "NORMAL"]
 BUSY_MS = 15_000
 _CACHE_KIB = 16_384
 
 
-def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open a database in WAL mode with `synchronous=FULL`. Raises StoreError when it cannot be."""
+def connect(
+    file: Path, *, read_only: bool = False, synchronous: Synchronous = "FULL"
+) -> sqlite3.Connection:
+    """Open a database in WAL mode. Raises StoreError when it cannot be.
+
+    FULL: a commit survives a power cut. NORMAL: it may be undone by one, but never torn.
+    """
     with plain_errors(file):
         try:
             if not read_only:
@@ -36,7 +43,7 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
         try:
             if not read_only:
                 connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         except sqlite3.Error:
             connection.close()
@@ -83,12 +90,12 @@ def store_error(file: Path, error: sqlite3.Error) -> StoreError:
 class Database:
     """One file: a writer shared by the threads of this process, and a reader for each of them."""
 
-    def __init__(self, file: Path, schema: str) -> None:
+    def __init__(self, file: Path, schema: str, *, synchronous: Synchronous = "FULL") -> None:
         self.file = file
         self._lock = threading.RLock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self._writer = connect(file)
+        self._writer = connect(file, synchronous=synchronous)
         try:
             with self.write() as connection:
                 for statement in schema.split(";"):
