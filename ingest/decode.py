@@ -46,7 +46,8 @@ class Limits:
 class Decoded:
     """What a message said. `problem` is the first bad sample of an otherwise good message.
 
-    `untimed` readings have no time stamp of their own: theirs is the moment of arrival.
+    `untimed` readings have no time stamp of their own: theirs is the moment of arrival. `publish` is
+    what the protocol wants to be answered (topic, payload; QoS 0).
     """
 
     readings: Sequence[Reading] = ()
@@ -54,6 +55,7 @@ class Decoded:
     waveforms: Sequence[Waveform] = ()
     problem: PayloadError | None = None
     untimed: bool = False
+    publish: Sequence[tuple[str, bytes]] = ()
 
 
 def decode(

@@ -13,6 +13,7 @@ from ingest.decode import (
 )
 from ingest.mapping import MappingDecoder
 from ingest.settings import IngestSettings
+from ingest.sparkplug import NAMESPACE, Sparkplug
 from plant.asset import AssetPath
 from plant.errors import PayloadError
 from plant.times import parse_duration_ms
@@ -47,13 +48,20 @@ class Router:
         self.limits = limits_of(settings)
         self._topics = topics
         self._mappings = [MappingDecoder(mapping) for mapping in settings.mappings]
+        self.sparkplug = Sparkplug(
+            settings.sparkplug_groups, settings.sparkplug_line, settings.sparkplug_asset
+        )
         self._extra = settings.extra_subscriptions
         self._decoders: dict[bytes, Decoder] = {}
 
     def subscriptions(self) -> tuple[str, ...]:
-        """Return the topic filters of everything that can be read."""
+        """Return the topic filters that several workers may share."""
         filters = [*self._topics.subscriptions(), *(m.pattern.filter for m in self._mappings)]
         return tuple(dict.fromkeys([*filters, *self._extra]))
+
+    def stateful_subscriptions(self) -> tuple[str, ...]:
+        """Return the filters of messages that must all reach the same worker."""
+        return self.sparkplug.subscriptions()
 
     def mapping_of(self, topic: str) -> str:
         """Return the name of the mapping that reads a topic; empty when none does."""
@@ -82,6 +90,10 @@ class Router:
             if levels is not None:
                 read, names = mapping.decode, levels
                 return lambda payload, received_ms: read(names, payload, received_ms, limits)
+        if text.startswith(NAMESPACE + "/"):
+            return lambda payload, received_ms: self.sparkplug.decode(
+                text, payload, received_ms, limits
+            )
         asset, kind, signal = self._topics.parse_inbound(text)
         if kind == "event":
             return lambda payload, received_ms: Decoded(

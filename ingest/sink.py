@@ -68,6 +68,9 @@ class Sink:
         self._bytes = 0
         self._since = 0.0
         self._retry_at = 0.0
+        self.outgoing: list[
+            tuple[str, bytes]
+        ] = []  # answers that a protocol wants (Sparkplug rebirth)
 
     @property
     def pending(self) -> int:
@@ -144,12 +147,18 @@ class Sink:
             try:
                 decoded = decoder_of(publish[0])(payload, received_ms)
                 if decoded.problem is None and not publish[4] and not decoded.waveforms:
-                    add(decoded.readings)
+                    if decoded.readings:
+                        add(decoded.readings)
                     if decoded.events:
                         batch.events.extend(decoded.events)
+                    elif not decoded.readings:
+                        self.tally.ignored += 1
                 else:
                     self._add_rare(batch, publish, decoded, received_ms)
+                if decoded.publish:
+                    self.outgoing.extend(decoded.publish)
             except PayloadError as error:
+                self.outgoing.extend(getattr(error, "publish", ()))
                 self._refuse(batch, publish, received_ms, error)
             except Exception as error:
                 _log.exception("ingest.message_failed", topic=repr(publish[0][:200]))

