@@ -121,8 +121,10 @@ class Catalogue:
 
     def union(self, other: Catalogue) -> Catalogue:
         """Return the columns of both, mine first: for tables that hold several kinds."""
-        if other.fingerprint == self.fingerprint:
+        if other.fingerprint == self.fingerprint or not other.features:
             return self
+        if not self.features:
+            return other
         more = tuple(f for f in other.features if f.name not in self._by_name)
         measured = self.measured + tuple(s for s in other.measured if s not in self.measured)
         basis = self.basis if other.basis == self.basis else f"{self.basis}|{other.basis}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class KindPlan:
         """Position of `running` in the rollup matrix, -1 without it."""
         return len(self.columns) - 1 if self.kind.running_signal is not None else -1
 
-    @property
+    @cached_property
     def longest(self) -> int:
         """Buckets a row may look back at most, the window before the longest one included."""
         looks = [1]

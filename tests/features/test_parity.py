@@ -74,6 +74,59 @@ def test_live_and_backfill_agree_with_late_data(seed: int, regimes: dict[str, Re
     same_bits(ticks.take(both), rows)
 
 
+def test_five_hundred_permutations_give_the_same_bits(regimes: dict[str, RegimeModel]) -> None:
+    """Arrival order, repetition and lateness are shuffled; each time live equals backfill."""
+    orders = set()
+    for seed in range(500):
+        arrivals = readings(1000, 2.5, step_ms=240_000)
+        rng = np.random.default_rng(seed)
+        shuffled = [
+            Reading(r.asset, r.ts_ms, r.values, received_ms=r.ts_ms + delay)
+            for r in arrivals
+            for delay in _delays(rng)
+        ]
+        shuffled.sort(key=lambda r: (r.received_ms or 0, r.ts_ms))
+        orders.add(tuple(r.ts_ms for r in shuffled))
+        ticks = live(shuffled, 2.5, regimes if seed % 2 else {})
+        rows = history(shuffled, 2.5, regimes if seed % 2 else {})
+        same_bits(ticks.take(np.isin(ticks.ts_ms, rows.ts_ms)), rows)
+    assert len(orders) == 500
+
+
+def _delays(rng: np.random.Generator) -> list[int]:
+    """Return when one message arrives: mostly on time, sometimes late, sometimes twice."""
+    first = int(rng.integers(0, 50_000))
+    if rng.random() < 0.1:
+        first = int(rng.integers(60_000, 5_400_000))
+    again = [first + int(rng.integers(1, 3_600_000))] if rng.random() < 0.1 else []
+    return [first, *again]
+
+
+def test_on_time_order_does_not_matter(regimes: dict[str, RegimeModel]) -> None:
+    arrivals = readings(5, 4)
+    wanted = history(arrivals, 4, regimes)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(arrivals))
+        same_bits(history([arrivals[i] for i in order], 4, regimes), wanted)
+
+
+def test_no_row_sees_the_future(regimes: dict[str, RegimeModel]) -> None:
+    """Whatever comes after t, the rows up to t keep their bits."""
+    arrivals = readings(11, 8, late=0.05)
+    cut = START + 5 * HOUR
+    wanted = history(arrivals, 8, regimes)
+    wanted = wanted.take(wanted.ts_ms <= cut)
+    known = [r for r in arrivals if (r.received_ms or 0) <= cut + SETTINGS.lateness_ms]
+    for seed in range(4):
+        other = [
+            r
+            for r in readings(100 + seed, 8, late=0.05)
+            if r.ts_ms >= cut and (r.received_ms or 0) > cut + SETTINGS.lateness_ms
+        ]
+        changed = history(known + other, 8, regimes)
+        same_bits(changed.take(changed.ts_ms <= cut), wanted)
+
+
 def test_nothing_for_nobody() -> None:
     job = FeatureJob(MemoryStore(), PLANT, SETTINGS)  # type: ignore[arg-type]
     assert len(job.tick(START)) == 0
