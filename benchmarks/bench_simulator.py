@@ -27,6 +27,7 @@ from simulator.plant import PlantSimulation
 from simulator.player import Player
 from simulator.presets import demo_plant_toml
 from simulator.settings import SimulatorSettings
+from vigie.logs import configure_logs
 from vigie.servers import Mosquitto
 
 WINDOW = 400
@@ -77,7 +78,9 @@ def frames(seed: int, days: float, runs: int) -> None:
     say("numpy", values=size, values_per_s=normal)
 
 
-def player(port: int, seed: int, days: float, clients: int) -> tuple[float, list[tuple[str, bytes]]]:
+def player(
+    port: int, seed: int, days: float, clients: int
+) -> tuple[float, list[tuple[str, bytes]]]:
     """Play as fast as possible; return readings per second, plant and encoding included."""
     settings = SimulatorSettings(interval_s=60.0)
     plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed, settings=settings)
@@ -127,6 +130,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
+    configure_logs("warning")
     runs = 1 if args.quick else 5
     frames(args.seed, 20 if args.quick else 120, runs)
     days = 0.25 if args.quick else 2.0

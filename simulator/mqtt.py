@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class Broker:
 class Publisher:
     """Publishes with QoS 0-2, in order, with at most `window` messages unacknowledged.
 
-    will: topic and payload the broker publishes if this client dies.
+    will: topic and payload the broker publishes if this client dies. command: a topic to listen on, and
+    what to do when something is said there or the connection was lost and is back (paho's thread).
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Publisher:
         qos: int = 1,
         window: int = 400,
         will: tuple[str, bytes] | None = None,
+        command: tuple[str, Callable[[], None]] | None = None,
     ) -> None:
+        self._command = command
         self._broker, self._qos, self._window = broker, qos, window
         protocol = mqtt.MQTTv5 if broker.mqtt5 else mqtt.MQTTv311
         clean = None if broker.mqtt5 else True
@@ -63,6 +67,8 @@ class Publisher:
             self._client.will_set(*will, qos=1)
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
+        if command is not None:
+            self._client.on_message = lambda *_: command[1]()
         self._connected, self._refused = threading.Event(), ""
         self._room = threading.Semaphore(window)
         self.published = self.acknowledged = 0
@@ -76,6 +82,10 @@ class Publisher:
         properties: Properties | None,
     ) -> None:
         self._refused = str(reason) if reason.is_failure else ""
+        if self._command is not None and not reason.is_failure:
+            client.subscribe(self._command[0], qos=1)
+            if self._connected.is_set():
+                self._command[1]()
         self._connected.set()
 
     def _on_publish(self, *_: object) -> None:

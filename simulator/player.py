@@ -11,40 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import orjson
 import structlog
 
-from plant.asset import AssetPath
 from plant.clock import ManualClock
-from plant.event import Event
 from plant.times import HOUR_MS
-from plant.topics import Topics
-from simulator.faults.network import Network
-from simulator.forms import Form, JsonForm, SparkplugForm
-from simulator.frames import AssetFrame
+from simulator.forms import SparkplugForm
 from simulator.mqtt import Broker, Publisher
-from simulator.payload import event_json
 from simulator.plant import PlantSimulation
-from simulator.rng import keyed
-from simulator.truth import event_message, state_message
-from simulator.waveform import FS_HZ, waveform
+from simulator.traffic import Message, Traffic
 
 log = structlog.get_logger(__name__)
-
-#: A reading on its way: asset, name it goes by, stamp, true time, signals, values, sample number.
-_Entry = tuple[AssetPath, AssetPath, int, int, tuple[str, ...], list[float], int]
-
-
-class Message(NamedTuple):
-    """One message of the plant: when it was sent, topic, payload, by whom, and what it is."""
-
-    ts_ms: int
-    topic: str
-    payload: bytes
-    asset: AssetPath
-    kind: Literal["reading", "event", "other"] = "reading"
 
 
 @dataclass(slots=True)
@@ -88,35 +66,36 @@ class Player:
         client_prefix: str = "vigie-sim",
     ) -> None:
         self.plant, self.stats = plant, PlayStats()
-        self._topics = Topics(plant.plant.root)
         self._speed, self._clock = speed, clock
-        self._step_ms = step_ms or self._default_step()
         self._behind, self._max_behind, self._on_step = behind, max_behind, on_step
-        self._truth, self._wave_ms = truth, round(waveform_every_s * 1000)
         self._stop = threading.Event()
-        self._network = Network(plant.seed)
-        self._next_event, self._next_truth = len(plant.book.events), len(plant.book.truth)
-        self._sparkplug = SparkplugForm(plant.run_id) if form == "sparkplug" else None
-        self._form: Form = self._sparkplug or JsonForm(self._topics, plant.run_id)
-        lines = list(dict.fromkeys(asset.line_path for asset in plant.shown))
-        count = len(lines) if self._sparkplug else max(clients, 1)
-        self.publishers = [
-            Publisher(
-                broker or Broker(),
-                f"{client_prefix}-{plant.run_id}-{os.getpid()}-{n}",
-                qos=qos,
-                window=window,
-                will=self._sparkplug.node(lines[n]).death(plant.now_ms)
-                if self._sparkplug
-                else None,
-            )
-            for n in range(count)
-        ]
-        self._client = {
-            asset: self.publishers[lines.index(asset.line_path) if self._sparkplug else n % count]
-            for n, asset in enumerate(plant.shown)
-        }
-        self._lines = lines
+        self._nodes = SparkplugForm(plant.run_id) if form == "sparkplug" else None
+        self._traffic = Traffic(
+            plant,
+            sparkplug=self._nodes,
+            step_ms=step_ms or self._default_step(),
+            truth=truth,
+            waveform_every_s=0.0 if self._nodes else waveform_every_s,
+        )
+        broker = broker or Broker()
+        name = f"{client_prefix}-{plant.run_id}-{os.getpid()}"
+        if self._nodes is not None:
+            nodes = {asset.line_path: self._nodes.node(asset.line_path) for asset in plant.shown}
+            by_line = {
+                path: Publisher(
+                    broker, f"{name}-{number}", qos=qos, window=window,
+                    will=node.death(plant.now_ms), command=(node.topic("NCMD"), node.rebirth),
+                )
+                for number, (path, node) in enumerate(nodes.items())
+            }  # fmt: skip
+            self.publishers = list(by_line.values())
+            self._client = {asset: by_line[asset.line_path] for asset in plant.shown}
+        else:
+            count = max(clients, 1)
+            self.publishers = [
+                Publisher(broker, f"{name}-{n}", qos=qos, window=window) for n in range(count)
+            ]
+            self._client = {a: self.publishers[n % count] for n, a in enumerate(plant.shown)}
 
     def _default_step(self) -> int:
         """Half a second of wall time, between one interval and an hour of plant time."""
@@ -148,7 +127,7 @@ class Player:
                 if self._stop.is_set():
                     break
                 self._client[message.asset].publish(message.topic, message.payload)
-            self._deaths()
+            self._take_leave()
             for publisher in self.publishers:
                 publisher.drain()
         finally:
@@ -160,7 +139,7 @@ class Player:
     def messages(self, until_ms: int) -> Iterator[Message]:
         """Move the plant to `until_ms` step by step and yield its messages as they arrive."""
         stats = self.stats
-        for message in self._flow(until_ms):
+        for message in self._traffic.until(until_ms, self._after_step):
             if message.kind == "reading":
                 stats.readings += 1
             elif message.kind == "event":
@@ -169,114 +148,18 @@ class Player:
                 stats.other += 1
             yield message
 
-    def _flow(self, until_ms: int) -> Iterator[Message]:
-        plant = self.plant
-        yield from self._births()
-        networked = any(fault.what.startswith("network.") for fault in plant.faults.active)
-        while plant.now_ms < until_ms and not self._stop.is_set():
-            start = plant.now_ms
-            stop = min((start // self._step_ms + 1) * self._step_ms, until_ms)
-            plant.advance(stop)
-            if networked:
-                for message in self._step(start, stop):
-                    self._network.send(message, plant.faults.of(message.asset, "network"))
-                yield from self._network.release(None if stop == until_ms else stop)
-            else:
-                yield from self._step(start, stop)
-            if self._truth:
-                yield from self._true(start, stop)
-            if self._on_step is not None:
-                self._on_step(stop)
-            while self._behind is not None and self._behind() > self._max_behind:
-                if self._stop.wait(0.01):
-                    return
+    def _after_step(self, now_ms: int) -> bool:
+        """Tell the caller, then wait for a receiver that is too far behind; False means stop."""
+        if self._on_step is not None:
+            self._on_step(now_ms)
+        while self._behind is not None and self._behind() > self._max_behind:
+            if self._stop.wait(0.01):
+                break
+        return not self._stop.is_set()
 
-    def _births(self) -> Iterator[Message]:
-        """Say which edge nodes there are (Sparkplug)."""
-        if self._sparkplug is None:
-            return
-        for path in self._lines:
-            first = next(asset for asset in self.plant.shown if asset.line_path == path)
-            topic, payload = self._sparkplug.node(path).birth(self.plant.now_ms)
-            yield Message(self.plant.now_ms, topic, payload, first, "other")
-
-    def _deaths(self) -> None:
-        """Take leave: after a clean disconnection the broker publishes no will (Sparkplug)."""
-        if self._sparkplug is not None:
-            for path, publisher in zip(self._lines, self.publishers, strict=True):
-                publisher.publish(*self._sparkplug.node(path).death(self.plant.now_ms))
-
-    def _step(self, start: int, stop: int) -> Iterator[Message]:
-        """Yield what the machines send in [start, stop), in the order of (true) time."""
-        sampler, form = self.plant.sampler, self._form
-        written = self.plant.book.events[self._next_event :]
-        self._next_event += len(written)
-        events = (event for event in written if event.asset in self._client)
-        waiting = iter(sorted(events, key=lambda event: event.ts_ms))
-        event = next(waiting, None)
-        first, last = sampler.index(start), sampler.index(stop)
-        slots: list[list[_Entry]] = [[] for _ in range(last - first)]
-        for asset in self.plant.shown:
-            self._fill(slots, first, sampler.frame(asset, start, stop))
-        for taken, slot in zip(sampler.ts(first, last).tolist(), slots, strict=True):
-            while event is not None and event.ts_ms <= taken:
-                yield self._event(event)
-                event = next(waiting, None)
-            for asset, name, ts_ms, taken_ms, signals, row, seq in slot:
-                sent = form.reading(name, ts_ms, signals, row, seq)
-                for topic, payload in sent[:-1]:
-                    yield Message(taken_ms, topic, payload, asset, "other")
-                for topic, payload in sent[-1:]:
-                    yield Message(taken_ms, topic, payload, asset)
-                if self._wave_ms and taken_ms % self._wave_ms < sampler.interval_ms:
-                    yield from self._waveform(name, asset, ts_ms, taken_ms, row)
-        while event is not None:
-            yield self._event(event)
-            event = next(waiting, None)
-
-    def _fill(self, slots: list[list[_Entry]], first: int, frame: AssetFrame) -> None:
-        """Put one machine's readings into the slots of their sample numbers."""
-        faults, signals, asset = self.plant.faults, frame.signals, frame.asset
-        rows = zip(
-            frame.ts_ms.tolist(),
-            frame.taken_ms.tolist(),
-            frame.seq.tolist(),
-            frame.values.tolist(),
-            strict=True,
-        )
-        renamed = any(f.what == "asset.renamed" for f in faults.of(asset, "asset"))
-        for ts_ms, taken_ms, seq, row in rows:
-            name = faults.name(asset, taken_ms) if renamed else asset
-            slots[seq - first].append((asset, name, ts_ms, taken_ms, signals, row, seq))
-
-    def _event(self, event: Event) -> Message:
-        asset = self.plant.faults.name(event.asset, event.ts_ms)
-        topic = self._topics.event(asset)
-        return Message(event.ts_ms, topic, event_json(event), event.asset, "event")
-
-    def _waveform(
-        self, name: AssetPath, asset: AssetPath, ts_ms: int, taken_ms: int, row: list[float]
-    ) -> Iterator[Message]:
-        unit = self.plant.stations[asset].unit
-        rpm = row[list(unit.machine.signals).index(unit.machine.running_signal)]
-        samples = waveform(
-            unit, taken_ms, rpm, keyed(self.plant.seed, str(asset), "wave", taken_ms)
-        )
-        if samples is not None:
-            body = {
-                "ts": ts_ms, "fs_hz": FS_HZ, "waveform": samples.tolist(), "simulated": True,
-                "run_id": self.plant.run_id,
-            }  # fmt: skip
-            topic = f"{self._topics.telemetry(name)}/acceleration_g"
-            yield Message(taken_ms, topic, orjson.dumps(body), asset, "other")
-
-    def _true(self, start: int, stop: int) -> Iterator[Message]:
-        """Publish the truth of this step: what happened, and every full hour how things stand."""
-        plant = self.plant
-        happened = plant.book.truth[self._next_truth :]
-        self._next_truth += len(happened)
-        for event in (event for event in happened if event.asset in self._client):
-            yield Message(stop, *event_message(event, plant.run_id), event.asset, "other")
-        if start // HOUR_MS != stop // HOUR_MS:
-            for asset in plant.shown:
-                yield Message(stop, *state_message(plant, asset, stop), asset, "other")
+    def _take_leave(self) -> None:
+        """Publish death certificates: after a clean disconnection the broker publishes no will."""
+        if self._nodes is not None:
+            for asset, publisher in {a.line_path: (a, p) for a, p in self._client.items()}.values():
+                node = self._nodes.node(asset.line_path)
+                publisher.publish(*node.death(self.plant.now_ms))

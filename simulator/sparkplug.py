@@ -8,6 +8,7 @@ The site is the group, the line the edge node, the machine the device.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import starmap
 
@@ -72,6 +73,7 @@ class EdgeNode:
         self._seq = 0
         self._born: dict[str, int] = {}
         self._aliases = 0
+        self._reborn = threading.Event()
 
     def topic(self, kind: str, device: str = "") -> str:
         """Return the topic of a message kind, of the node or of a device."""
@@ -80,6 +82,10 @@ class EdgeNode:
     def _next(self) -> int:
         seq, self._seq = self._seq, (self._seq + 1) % 256
         return seq
+
+    def rebirth(self) -> None:
+        """Ask for new births before the next reading; may be called from any thread."""
+        self._reborn.set()
 
     def death(self, ts_ms: int) -> tuple[str, bytes]:
         """Return the death certificate: the connection's last will."""
@@ -100,8 +106,11 @@ class EdgeNode:
     def reading(
         self, asset: AssetPath, ts_ms: int, signals: Sequence[str], row: Sequence[float]
     ) -> list[tuple[str, bytes]]:
-        """Return the messages of one reading: the device's birth if it is new, then its data."""
+        """Return the messages of one reading: births if they are due, then the data."""
         out = []
+        if self._reborn.is_set():
+            self._reborn.clear()
+            out.append(self.birth(ts_ms))
         base = self._born.get(asset.asset)
         if base is None:
             base = self._aliases

@@ -14,7 +14,7 @@ from simulator.faults.spec import Active
 from simulator.rng import keyed
 
 if TYPE_CHECKING:
-    from simulator.player import Message
+    from simulator.traffic import Message
 
 
 class Network:

@@ -19,10 +19,11 @@ from simulator.faults import Fault
 from simulator.laws.bearing import defect_frequencies
 from simulator.payload import telemetry_json
 from simulator.plant import PlantSimulation, simulate
-from simulator.player import Message, Player
+from simulator.player import Player
 from simulator.presets import demo_plant_toml
 from simulator.rng import keyed
 from simulator.settings import SimulatorSettings
+from simulator.traffic import Message
 from simulator.truth import truth_table
 from simulator.waveform import FS_HZ, synthesize
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from plant.asset import AssetPath
 from plant.config import parse_plant
@@ -75,3 +78,79 @@ def test_a_slow_receiver_holds_the_player_back(mosquitto: Any) -> None:
     assert not thread.is_alive()
     assert player.stats.readings == 2 * 288
     assert most[0] <= 50 + 2 * 12 + 1
+
+
+def test_the_embedded_broker_takes_it_all() -> None:
+    from vigie.servers import EmbeddedBroker
+
+    with EmbeddedBroker() as broker:
+        live = plant()
+        seen = []
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        ready = threading.Event()
+        client.on_message = lambda _c, _d, message: seen.append(message.topic)
+        client.on_connect = lambda c, *_: c.subscribe("plant/#", qos=1)
+        client.on_subscribe = lambda *_: ready.set()
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        assert ready.wait(10)
+        player = Player(
+            live, Broker(port=broker.port), clients=2, max_behind=200,
+            behind=lambda: player.stats.readings + player.stats.events - len(seen),
+        )  # fmt: skip
+        stats = player.run(live.start_ms + 2 * DAY_MS)
+        for _ in range(500):
+            if len(seen) == stats.readings + stats.events:
+                break
+            time.sleep(0.02)
+        client.disconnect()
+        client.loop_stop()
+    assert len(seen) == stats.readings + stats.events == 2 * 576 + stats.events
+
+
+def test_a_lost_broker_is_waited_for(own_mosquitto: Any) -> None:
+    live = plant()
+
+    def restart(now_ms: int) -> None:
+        if now_ms == live.start_ms + 6 * HOUR_MS:
+            own_mosquitto.restart()
+
+    player = Player(live, Broker(port=own_mosquitto.port), on_step=restart)
+    stats = player.run(live.start_ms + DAY_MS)
+    assert stats.readings == 2 * 288
+    assert sum(p.acknowledged for p in player.publishers) == stats.readings + stats.events
+
+
+def test_a_sparkplug_host_may_ask_for_births_again(mosquitto: Any) -> None:
+    live = plant()
+    births: list[str] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    ready = threading.Event()
+    client.on_message = lambda _c, _d, message: births.append(message.topic)
+    client.on_connect = lambda c, *_: c.subscribe(
+        [(f"spBv1.0/lyon/{kind}/#", 1) for kind in ("NBIRTH", "DBIRTH", "NDEATH")]
+    )
+    client.on_subscribe = lambda *_: ready.set()
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+    assert ready.wait(10)
+
+    def ask(now_ms: int) -> None:
+        if now_ms == live.start_ms + 3 * HOUR_MS:
+            client.publish("spBv1.0/lyon/NCMD/l1", b"Node Control/Rebirth", qos=1)
+            for _ in range(500):
+                if player._nodes.node("lyon/l1")._reborn.is_set():
+                    return
+                time.sleep(0.01)
+
+    player = Player(live, Broker(port=mosquitto.port), form="sparkplug", on_step=ask)
+    player.run(live.start_ms + 6 * HOUR_MS)
+    for _ in range(200):
+        if births.count("spBv1.0/lyon/NDEATH/l1") == 1 and births.count("spBv1.0/lyon/NDEATH/l2"):
+            break
+        time.sleep(0.02)
+    client.disconnect()
+    client.loop_stop()
+    assert births.count("spBv1.0/lyon/NBIRTH/l1") == 2
+    assert births.count("spBv1.0/lyon/DBIRTH/l1/pump-1") == 2
+    assert births.count("spBv1.0/lyon/NBIRTH/l2") == 1
