@@ -269,7 +269,8 @@ def rollup(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels
             _moments(x, t, m, node)
             if m >= 5 and limits[s, 2] < np.inf:
                 reach = max(node[MAX] - node[MEAN], node[MEAN] - node[MIN])
-                gate = min(6.0, 0.85 * (m - 1) / np.sqrt(m))
+                few = 1 if m < 8 else 2 + m // 40  # so many spikes are still seen
+                gate = min(6.0, 0.95 * np.sqrt((m - few) / few))
                 if reach * reach * m > gate * gate * node[M2]:
                     left = _without_spikes(x, t, m, limits[s, 2])
                     if left < m:

@@ -287,9 +287,9 @@ def walk(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels w
             if roles[s] == OPERATING:
                 sums[s, 0] += leaf[MEAN] * leaf[COVERED]
             elif roles[s] == COUNTER:
-                if sums[s, 2] > 0:
-                    rise = leaf[LAST] - sums[s, 1]
-                    sums[s, 0] += rise if rise >= 0 else leaf[LAST]
+                before = sums[s, 1] if sums[s, 2] > 0 else leaf[FIRST]
+                rise = leaf[LAST] - before
+                sums[s, 0] += rise if rise >= 0 else leaf[LAST]  # it began again from zero
                 sums[s, 1] = leaf[LAST]
                 sums[s, 2] = 1.0
             elif roles[s] == RUN_ROLE:

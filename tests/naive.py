@@ -147,7 +147,8 @@ def without_spikes(points: Sequence[Point], sigmas: float) -> list[Point]:
         return list(points)
     middle = float(sum(_exact(points)) / n)
     reach = max(abs(x - middle) for x in values)
-    if reach <= min(6.0, 0.85 * (n - 1) / math.sqrt(n)) * _root(_central(points, 2) / n):
+    few = 1 if n < 8 else 2 + n // 40
+    if reach <= min(6.0, 0.95 * math.sqrt((n - few) / few)) * _root(_central(points, 2) / n):
         return list(points)
     median = sorted(values)[n // 2]
     off = [abs(x - median) for x in values]
