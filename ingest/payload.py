@@ -17,6 +17,8 @@ from plant.times import from_iso
 
 #: Earlier time stamps (2000-01-01) are seconds taken for milliseconds, or a clock that was never set.
 EARLIEST_MS = 946_684_800_000
+#: The end of the year 9999, whatever the settings allow.
+LATEST_MS = 253_402_300_799_999
 MAX_SIGNALS = 1_000
 MAX_SAMPLES = 10_000
 _NUMBER_TYPES = frozenset((float, int))  # not bool, which is an int too
@@ -71,7 +73,7 @@ def _json_error(payload: bytes, problem: str) -> PayloadError:
 
 def check_stamp(ts_ms: int, latest_ms: int, asset: AssetPath | None = None) -> int:
     """Return a time stamp that may be stored. Raises StampError: ts_future, ts_past."""
-    if ts_ms > latest_ms:
+    if ts_ms > latest_ms or ts_ms > LATEST_MS:
         raise StampError(
             "ts_future",
             f"the time stamp {ts_ms} is too far in the future.",

@@ -12,6 +12,7 @@ from ingest.decode import (
     decode_telemetry,
 )
 from ingest.mapping import MappingDecoder
+from ingest.payload import LATEST_MS
 from ingest.settings import IngestSettings
 from ingest.sparkplug import NAMESPACE, Sparkplug
 from plant.asset import AssetPath
@@ -29,7 +30,7 @@ def limits_of(settings: IngestSettings) -> Limits:
     """Return the settings' limits in the decoders' units."""
     return Limits(
         max_bytes=settings.max_payload_bytes,
-        ahead_ms=round(settings.max_ahead_s * 1000),
+        ahead_ms=round(min(settings.max_ahead_s * 1000, LATEST_MS / 2)),
         clock_offsets={
             AssetPath.parse(path): _signed_duration_ms(text)
             for path, text in settings.clock_offsets.items()

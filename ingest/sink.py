@@ -57,7 +57,7 @@ class Sink:
         waveform_reader: WaveformReader | None = None,
     ) -> None:
         self.tally = Tally()
-        self.skew = ClockSkew(round(settings.clock_skew_s * 1000))
+        self.skew = ClockSkew(settings.clock_skew_s * 1000)
         self._router = router
         self._settings = settings
         self._journal = journal

@@ -16,7 +16,7 @@ MIN_SAMPLES = 3
 class ClockSkew:
     """Watches time stamps; `found` is the error of each asset's clock in ms (positive: fast)."""
 
-    def __init__(self, threshold_ms: int) -> None:
+    def __init__(self, threshold_ms: float) -> None:
         self._threshold_ms = threshold_ms
         # asset -> [window's start, samples, smallest delay, largest delay]
         self._windows: dict[AssetPath, list[int]] = {}
