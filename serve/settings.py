@@ -105,7 +105,7 @@ class AlarmSettings(_Strict):
         description="Alarms a week for machines that no crew is responsible for.",
     )
     critical_reserve: float = Field(
-        default=0.5,
+        default=0.25,
         ge=0,
         lt=1,
         description="Share of a crew's budget that only critical alarms may use.",

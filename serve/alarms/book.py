@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +48,6 @@ CREATE TABLE IF NOT EXISTS wish (
   crew  TEXT NOT NULL,
   asset TEXT NOT NULL,
   ts_ms INTEGER NOT NULL,
-  loss  REAL NOT NULL,
   PRIMARY KEY (crew, asset)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transition_open ON transition (seq) WHERE delivered = 0;
@@ -199,36 +197,26 @@ class Change:
         self.changed[state.asset] = state
         self.transitions.extend(transitions)
 
-    def raised_in(self, start_ms: int, stop_ms: int) -> dict[str, int]:
-        """Return how many alarms each crew got in [start, stop), by what is already written."""
+    def raised_in(self, start_ms: int, stop_ms: int) -> dict[str, tuple[int, int]]:
+        """Return how many alarms each crew got in [start, stop) and when the last, as written."""
         rows = self._db.execute(
-            "SELECT crew, count(*) FROM transition"
+            "SELECT crew, count(*), max(ts_ms) FROM transition"
             " WHERE action IN ('raise', 'reraise') AND ts_ms >= ? AND ts_ms < ? GROUP BY crew",
             (start_ms, stop_ms),
         )
-        return {crew: int(count) for crew, count in rows}
+        return {crew: (int(count), int(last)) for crew, count, last in rows}
 
-    def ranks(
-        self, losses: Mapping[tuple[str, AssetPath], float], now_ms: int, within_ms: int
-    ) -> dict[tuple[str, AssetPath], int]:
-        """Note what each asset wished for; return how many others of its crew were worse lately.
-
-        An asset counts with its worst wish of the last `within_ms`.
-        """
+    def note_wishes(
+        self, wishes: Iterable[tuple[str, AssetPath]], now_ms: int, within_ms: int
+    ) -> dict[str, int]:
+        """Note who wishes for an alarm; return how many of each crew's machines did lately."""
         self._db.execute("DELETE FROM wish WHERE ts_ms <= ?", (now_ms - within_ms,))
         self._db.executemany(
-            "INSERT INTO wish VALUES (?, ?, ?, ?) ON CONFLICT (crew, asset) DO UPDATE"
-            " SET ts_ms = excluded.ts_ms, loss = excluded.loss WHERE excluded.loss >= wish.loss",
-            [(crew, str(asset), now_ms, loss) for (crew, asset), loss in losses.items()],
+            "INSERT OR REPLACE INTO wish VALUES (?, ?, ?)",
+            [(crew, str(asset), now_ms) for crew, asset in wishes],
         )
-        worse: dict[str, list[float]] = {}
-        for crew in {crew for crew, _ in losses}:
-            rows = self._db.execute("SELECT loss FROM wish WHERE crew = ? ORDER BY loss", (crew,))
-            worse[crew] = [row[0] for row in rows]
-        return {
-            (crew, asset): len(worse[crew]) - bisect_right(worse[crew], loss)
-            for (crew, asset), loss in losses.items()
-        }
+        rows = self._db.execute("SELECT crew, count(*) FROM wish GROUP BY crew")
+        return {crew: int(count) for crew, count in rows}
 
     def write(self) -> None:
         """Write the changes; the caller commits."""

@@ -99,40 +99,43 @@ class AlarmDesk:
         return change.transitions
 
     def _admit(self, change: Change, wishes: list[Wish]) -> None:
-        """Grant the wishes within each crew's budget: critical ones first and always, then by loss.
-
-        The rest of the budget goes to what is worst, not to what is first: while many machines hover
-        about the threshold, a wish must be among the worst of the crew's week; the part reserved for
-        critical alarms is open only to a wish that is worse than all others of that week.
-        """
+        """Grant the wishes within each crew's budget: critical ones first and always, then by loss."""
         if not wishes:
             return
         now_ms = max(wish.risk.ts_ms for wish in wishes)
-        used = change.raised_in(now_ms - WEEK_MS + 1, now_ms + 1)
-        ranks = change.ranks({(w.crew, w.asset): w.loss for w in wishes}, now_ms, WEEK_MS)
+        given = change.raised_in(now_ms - WEEK_MS + 1, now_ms + 1)
+        wishing = change.note_wishes({(w.crew, w.asset) for w in wishes}, now_ms, WEEK_MS)
         for wish in sorted(wishes, key=lambda w: (w.severity != "critical", -w.loss, str(w.asset))):
             state = change.state(wish.asset)
-            spent = used.get(wish.crew, 0)
+            count, last_ms = given.get(wish.crew, (0, 0))
             if wish.severity == "critical" or self._has_room(
-                wish.crew, spent, ranks[wish.crew, wish.asset]
+                wish, count, now_ms - last_ms, wishing[wish.crew]
             ):
-                used[wish.crew] = spent + 1
+                given[wish.crew] = (count + 1, now_ms)
                 state, step = machine.grant(state, wish)
                 change.put(state, [step])
             else:
                 budget = self._rules.budget(wish.crew)
-                why = f"held back: {spent} alarms in 7 days, the budget is {budget:g}"
+                why = f"held back: {count} alarms in 7 days, the budget is {budget:g}"
                 state, held = machine.hold(state, wish, why)
                 if held is not None:
                     change.put(state, [held])
 
-    def _has_room(self, crew: str, spent: int, rank: int) -> bool:
-        """Tell whether a crew can take one more alarm; `rank` counts the worse wishes of its week."""
-        budget = self._rules.budget(crew)
-        common = budget * (1.0 - self._rules.settings.alarms.critical_reserve)
-        if spent + 1 <= common:
-            return rank < common
-        return spent + 1 <= budget and rank == 0
+    def _has_room(self, wish: Wish, count: int, since_last_ms: int, wishing: int) -> bool:
+        """Tell whether a crew can take one more alarm that is not critical.
+
+        A part of the budget is kept for critical conditions and for those that are clear.
+        When more machines wished for an alarm in a week than there is room for, the rest is spread
+        over the week, one at a time to the worst: noise about a threshold cannot use it up before
+        a machine that really fails comes along.
+        """
+        budget = self._rules.budget(wish.crew)
+        if wish.clear:
+            return count + 1 <= budget
+        room = budget * (1.0 - self._rules.settings.alarms.critical_reserve)
+        if count + 1 > room:
+            return False
+        return wishing <= room or since_last_ms >= WEEK_MS / room
 
 
 def check_who(who: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from plant.asset import AssetPath
 from plant.risk import Risk, Severity
-from plant.times import DAY_MS
+from plant.times import DAY_MS, HOUR_MS
 from serve.alarms.rules import Rules
 from serve.alarms.state import (
     OURSELVES,
@@ -27,18 +27,25 @@ from serve.severity import grade_risk, p_within, rank
 
 #: A second mode gets an alarm of its own only when it explains at least half of the risk.
 _DOMINANT = 0.5
+#: A condition that has held this long is as credible as it gets; noise does not last.
+_CREDIBLE_MS = 24 * HOUR_MS
 _SAY_HELD_MS = 7 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A condition that is due to become an alarm. `loss` is what ignoring it is expected to cost."""
+    """A condition that is due to become an alarm.
+
+    `clear`: it has held for long, well above the threshold; noise does not. `loss` ranks it: what
+    ignoring it is expected to cost, less while it has not held for long.
+    """
 
     asset: AssetPath
     mode: str
     severity: Severity
     crew: str
     p: float | None
+    clear: bool
     loss: float
     risk: Risk
 
@@ -202,34 +209,40 @@ def _wish(
     """
     ts = risk.ts_ms
     mode = risk.mode.code if risk.mode is not None else ""
+    p = _p(risk, rules)
     due = rank(severity) >= rank(rules.settings.alarms.raise_from)
     active = {alarm.mode for alarm in state.alarms if alarm.is_active}
     delay = rules.on_delay_ms(critical=severity == "critical")
     if not active:
-        waiting = (
-            replace(state.pending, mode=mode) if state.pending is not None else Pending(ts, mode)
-        )
+        waiting = _waited(state.pending, ts, mode, p)
         state = replace(state, pending=waiting if due else None, other_mode=None)
     else:
-        other = due and risk.mode is not None and risk.mode.p >= _DOMINANT and mode not in active
-        same = state.other_mode is not None and state.other_mode.mode == mode
-        waiting = state.other_mode if same and state.other_mode is not None else Pending(ts, mode)
-        due = other
+        due = due and mode not in active and risk.mode is not None and risk.mode.p >= _DOMINANT
         delay = max(delay, rules.mode_change_ms)
+        other = state.other_mode
+        waiting = _waited(other if other is not None and other.mode == mode else None, ts, mode, p)
         state = replace(state, pending=None, other_mode=waiting if due else None)
     if not due or ts - waiting.since_ms < delay:
         return state, None
-    p = _p(risk, rules)
+    mean = waiting.p_sum / waiting.rows
+    held_ms = ts - waiting.since_ms
     wish = Wish(
         asset=risk.asset,
         mode=mode,
         severity=severity,
         crew=rules.crew(risk.asset, mode),
         p=p,
-        loss=(p or 0.0) * rules.loss(risk.asset, mode),
+        clear=rules.is_clear(risk.asset, mean) and held_ms >= _CREDIBLE_MS,
+        loss=mean * rules.loss(risk.asset, mode) * min(1.0, (held_ms + 1) / _CREDIBLE_MS),
         risk=risk,
     )
     return state, wish
+
+
+def _waited(before: Pending | None, ts_ms: int, mode: str, p: float | None) -> Pending:
+    """Return a waiting condition after one more assessment."""
+    before = before or Pending(ts_ms, mode)
+    return Pending(before.since_ms, mode, before.rows + 1, before.p_sum + (p or 0.0))
 
 
 def _wished(wish: Wish, ts_ms: int) -> Alarm:

@@ -70,6 +70,11 @@ class Rules:
         spec = next((spec for spec in self.plant.crews if spec.name == crew), None)
         return spec.alarm_budget_per_week if spec else self.settings.alarms.budget_per_week
 
+    def is_clear(self, asset: AssetPath, p: float) -> bool:
+        """Tell whether a mean probability is above the warning threshold by more than its hysteresis."""
+        severity = self.settings.severity
+        return p >= severity.of_kind(self.kind(asset)).warning * (1.0 + severity.hysteresis)
+
     def loss(self, asset: AssetPath, mode: str) -> float:
         """Return what an unplanned failure costs more than a planned repair, stoppage included."""
         spec = self.mode_spec(asset, mode)

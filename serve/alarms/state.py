@@ -71,10 +71,12 @@ _ALARM_FIELDS = tuple(field.name for field in fields(Alarm))
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A condition waiting out its delay."""
+    """A condition waiting out its delay; `rows` assessments so far, `p_sum` of their probabilities."""
 
     since_ms: int
     mode: str
+    rows: int = 0
+    p_sum: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ def test_no_alarm_is_raised_twice(log: list[Event]) -> None:
 
 
 def test_no_failure_is_missed_that_the_threshold_sees(flood: Flood, log: list[Event]) -> None:
-    """The threshold sees a failure when the risk stays above it for the day before."""
+    """A threshold sees a failure when the risk stays above it for the day before."""
     by_asset: dict[AssetPath, list[Event]] = defaultdict(list)
     for event in log:
         by_asset[event.asset].append(event)
