@@ -336,14 +336,17 @@ def _components(
     rows = z[np.isfinite(z).all(axis=1)] if groups is None else _smoothed(z, groups, span)
     if count == 0 or len(rows) < 10 * signals or signals == 0:
         return np.zeros(signals), np.zeros((0, signals))
-    centre = rows.mean(axis=0)
-    covariance = np.cov(rows - centre, rowvar=False).reshape(signals, signals)
+    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    # Correlations, not covariances: a coarse sensor whose healthy noise is almost nothing would otherwise
+    # outweigh all others.
+    spread = np.where(spread > 1e-9, spread, np.inf)
+    covariance = np.cov((rows - centre) / spread, rowvar=False).reshape(signals, signals)
     size, vectors = np.linalg.eigh(covariance)
     mix = []
     for k in range(1, count + 1):
         vector = vectors[:, -k]
         vector = vector * np.sign(vector[int(np.abs(vector).argmax())])
-        mix.append(vector / np.sqrt(max(float(size[-k]), 1e-12)))
+        mix.append(vector / spread / np.sqrt(max(float(size[-k]), 1e-12)))
     return centre, np.array(mix)
 
 
