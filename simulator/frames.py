@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simulator.plant import PlantSimulation
 
 #: Samples per block of noise.
-BLOCK = 2048
+BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,9 +39,10 @@ class Trace:
                 np.concatenate([a, np.zeros(len(a))]) for a in (self._t, self._v, self._slope)
             )
         self._t[keep:n], self._v[keep:n] = t, v
-        gap = np.diff(t)  # zero where two knots fall on one moment: a jump
-        self._slope[keep : n - 1] = np.divide(np.diff(v), gap, out=gap * 0.0, where=gap > 0.0)
-        self._slope[n - 1] = 0.0
+        slope = self._slope[keep:n]
+        slope[:] = 0.0  # stays so where two knots fall on one moment (a jump), and after the last
+        gap = t[1:] - t[:-1]
+        np.divide(v[1:] - v[:-1], gap, out=slope[:-1], where=gap > 0.0)
         self._n = n
 
     def sample(self, t_ms: Array) -> Array | float:
@@ -56,13 +57,14 @@ class Trace:
                 self._v[first] + self._slope[first] * np.maximum(t_ms - t[first], 0.0)
             )
         window = slice(first, last)
-        starts = t_ms.searchsorted(t[window], "left")
-        starts[0] = 0
-        counts = np.diff(starts, append=len(t_ms))
-        out = t_ms - np.repeat(t[window], counts)
+        counts = np.empty(last - first + 1, dtype=np.intp)
+        counts[:-1] = t_ms.searchsorted(t[window], "left")
+        counts[0], counts[-1] = 0, len(t_ms)
+        counts = counts[1:] - counts[:-1]
+        out = t_ms - t[window].repeat(counts)
         np.maximum(out, 0.0, out=out)
-        out *= np.repeat(self._slope[window], counts)
-        out += np.repeat(self._v[window], counts)
+        out *= self._slope[window].repeat(counts)
+        out += self._v[window].repeat(counts)
         return out
 
     def knots(self) -> tuple[Array, Array]:
