@@ -27,13 +27,14 @@ def make_request(
     horizon_d: float = 28.0,
     limit: int = 2,
     crew_size: int = 3,
+    median_h: float = 450.0,
     **settings: Any,
 ) -> Request:
     """Return a planning question: `jobs` machines on lines of `per_line`, weekend and night breaks."""
     rng = np.random.default_rng(seed)
     n_lines = max(1, -(-jobs // per_line))
     plant = _plant(rng, n_lines, crews, limit, crew_size)
-    curves = [_curve(rng) for _ in range(jobs)]
+    curves = [_curve(rng, median_h) for _ in range(jobs)]
     items = []
     for index in range(jobs):
         asset = AssetPath("lyon", f"l{index // per_line}", f"m{index}")
@@ -120,10 +121,10 @@ def _plant(
     )
 
 
-def _curve(rng: np.random.Generator) -> Survival:
+def _curve(rng: np.random.Generator, median_h: float) -> Survival:
     """Return a Weibull survival curve, tabulated as a model would publish it."""
     shape = rng.uniform(1.2, 4.0)
-    scale_h = float(rng.lognormal(np.log(450), 0.8))
+    scale_h = float(rng.lognormal(np.log(median_h), 0.8))
     hours = np.array([1, 4, 8, 24, 48, 72, 120, 168, 336, 504, 672, 1000])
     survival = np.exp(-((hours / scale_h) ** shape))
     return Survival(list(zip(hours, survival, strict=True)), 0.0, 180 * 24)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array, csc_array
+from scipy.sparse import coo_array, csc_array, csr_array
 
 from serve.schedule.job import Request
 from serve.schedule.options import Options
@@ -20,10 +20,14 @@ from serve.schedule.options import Options
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """min cost·v, A v ≤ upper (and ≥ lower), 0 ≤ v ≤ 1; the first `binary` columns are binary."""
+    """min cost·v, lower ≤ A v ≤ upper, 0 ≤ v ≤ 1; the first `binary` columns are binary.
+
+    `matrix` and `by_row` are the same A, by column and by row.
+    """
 
     cost: NDArray[np.float64]
     matrix: csc_array
+    by_row: csr_array
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     binary: int
@@ -94,6 +98,7 @@ def build(request: Request, options: Options) -> Program:
     return Program(
         cost=np.concatenate([options.cost + options.stay + own, later, shared]),
         matrix=csc_array(matrix[used]),
+        by_row=csr_array(matrix[used]),
         lower=np.concatenate(rows.lower)[used],
         upper=np.concatenate(rows.upper)[used],
         binary=n_options + n_jobs,

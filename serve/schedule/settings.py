@@ -27,7 +27,7 @@ class ScheduleSettings(BaseModel):
     typical_life_d: float = Field(default=180.0, gt=0)
     """Days a renewed part usually lasts: what an hour of life thrown away is worth follows from it."""
 
-    restart_h: float = Field(default=0.5, ge=0)
+    restart_h: float = Field(default=0.25, ge=0)
     """Line hours lost by running down and restarting; jobs of one line and day share one restart."""
 
     move_gain_share: float = Field(default=0.1, ge=0)
@@ -36,7 +36,7 @@ class ScheduleSettings(BaseModel):
     reject_d: float = Field(default=7.0, gt=0)
     """Days a rejected job stays away when the planner names no end."""
 
-    time_limit_s: float = Field(default=20.0, gt=0)
+    time_limit_s: float = Field(default=25.0, gt=0)
     """Seconds the solver may take before the best plan so far is used."""
 
     gap: float = Field(default=0.005, ge=0)
