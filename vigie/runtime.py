@@ -64,11 +64,11 @@ def open_intake(context: Context) -> Iterator[Intake]:
         pass
     context.data_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        subscriber = _subscriber(context, stack)
         forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
         if forwarder is not None:
             stack.callback(forwarder.close)
             forwarder.start()
-        subscriber = _subscriber(context, stack)
         stack.callback(subscriber.stop)
         subscriber.start(wait_s=_CONNECT_WAIT_S)
         yield Intake(subscriber, forwarder)

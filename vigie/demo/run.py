@@ -1,7 +1,7 @@
 """`vigie demo`: broker, past, model, then the plant live on the real pipeline, watched by a witness.
 
-The player and Vigie share one clock, the plant's. After each hour of plant time the player waits
-until Vigie has stored everything and judged every machine, so a slow machine only takes longer.
+Vigie's clock is the plant's. It moves on by an hour when Vigie has stored that hour's readings and before
+it judges the machines, so a slow computer takes longer but sees the same.
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ class Demo:
                 if self._stopping.is_set() or (self.options.first_hit and self.story.first_hit):
                     player.stop()
 
-            player = Player(
-                past.live, player_broker(broker), clock=clock, step_ms=HOUR_MS, on_step=settled
-            )
+            player = Player(past.live, player_broker(broker), step_ms=HOUR_MS, on_step=settled)
             player.run(past.stop_ms + round(self.options.live_days * DAY_MS))
             intake.settle(player.stats.readings + player.stats.events)
 

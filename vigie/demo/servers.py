@@ -92,8 +92,8 @@ def demo_settings(servers: Servers, folder: Path) -> Settings:
             protocol="5" if isinstance(servers.broker, Mosquitto) else "3.1.1",
         ),
         store=store_settings(servers.influx),
-        # The player runs up to an hour of plant time ahead of ingest: that is no fault of a clock.
-        ingest=IngestSettings(clock_skew_s=7_200),
+        # The clock stands still within an hour of plant time: readings ahead of it are no fault.
+        ingest=IngestSettings(max_ahead_s=7_200, clock_skew_s=7_200),
         features=FeatureSettings(grid_ms=HOUR_MS),
         model=ModelSettings(members=1, folds=3, max_rounds=80, max_landmarks=6_000),
         serve=ServeSettings(publish=PublishSettings(heartbeat_min=60, valid_min=180)),
