@@ -66,17 +66,15 @@ def availability(scope: Scope) -> Kpi:
 def oee_availability(scope: Scope) -> Kpi:
     """OEE's availability: actual production time / planned busy time.
 
-    Worked example: 168 h, 48 h weekend break, 4 h planned and 6 h unplanned stoppage:
-    busy 168 − 48 − 4 = 116; (116 − 6)/116 = 0.948.
+    Worked example: 168 h, 48 h weekend break, 4 h planned and 6 h unplanned stoppage outside it:
+    busy 168 − 48 − 4 = 116; (116 − 6)/116 = 0.948. Stoppage inside a break costs no production.
     """
     rates, busy, lost = [], 0.0, 0.0
-    for index, machine in enumerate(scope.machines):
-        planned, unplanned = _down(scope, index)
-        mine = scope.hours_of(machine) - machine.pause_h - planned
+    for machine in scope.machines:
+        mine, stopped = scope.busy_h(machine)
         if mine > 0:
-            busy += mine
-            lost += min(unplanned, mine)
-            rates.append((mine - min(unplanned, mine)) / mine)
+            busy, lost = busy + mine, lost + stopped
+            rates.append((mine - stopped) / mine)
     low, high = _boot(scope, rates)
     return Kpi(
         name="oee_availability",

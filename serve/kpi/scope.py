@@ -27,7 +27,7 @@ class Machine:
     first_reading_ms: int | None
     events: tuple[Event, ...]
     stops: tuple[Stop, ...]
-    pause_h: float
+    pauses: tuple[tuple[int, int], ...]
     fresh_h: float | None
 
 
@@ -53,10 +53,17 @@ class Scope:
         """Machine hours observed."""
         return sum(self.hours_of(m) for m in self.machines)
 
-    @property
-    def pause_h(self) -> float:
-        """Machine hours in planned production breaks."""
-        return sum(m.pause_h for m in self.machines)
+    def busy_h(self, machine: Machine) -> tuple[float, float]:
+        """Return (planned busy hours, unplanned stoppage in them): breaks and planned stops left out."""
+        begin = max(self.start_ms, machine.since_ms)
+        mine = [s for s in machine.stops if self._about(s.mode)]
+        unplanned = [(s.start_ms, s.stop_ms) for s in mine if not s.planned]
+        away = [*machine.pauses, *((s.start_ms, s.stop_ms) for s in mine if s.planned)]
+        lost = overlap_ms([*away, *unplanned], begin, self.stop_ms) - overlap_ms(
+            away, begin, self.stop_ms
+        )
+        total = max(self.stop_ms - begin, 0)
+        return (total - overlap_ms(away, begin, self.stop_ms)) / HOUR_MS, lost / HOUR_MS
 
     def stopped_h(self) -> tuple[float, float]:
         """Return (planned, unplanned) machine hours of stoppage."""
@@ -115,6 +122,6 @@ def make_machine(
         first_reading_ms=first_reading_ms,
         events=ordered,
         stops=tuple(stops_of(ordered, stop_ms)),
-        pause_h=overlap_ms(pauses, since, stop_ms) / HOUR_MS,
+        pauses=tuple(pauses),
         fresh_h=None if fresh is None else overlap_ms(fresh, since, stop_ms) / HOUR_MS,
     )

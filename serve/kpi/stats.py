@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Interval = tuple[float, float]
 
@@ -16,7 +16,7 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
     """Return the score interval of a share (Wilson 1927, JASA 22:209); (0, 1) without trials."""
     if n == 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(special.ndtri(0.5 + confidence / 2))
     p = right / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -28,8 +28,8 @@ def poisson(count: int, exposure: float, confidence: float = 0.95) -> Interval:
     if exposure <= 0:
         return 0.0, math.inf
     tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(stats.chi2.ppf(tail, 2 * count)) / 2
-    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
+    low = 0.0 if count == 0 else float(special.gammaincinv(count, tail))
+    high = float(special.gammaincinv(count + 1, 1 - tail))
     return low / exposure, high / exposure
 
 
