@@ -1,0 +1,220 @@
+"""How good and how fast the models are, on public data, beside the usual rivals.
+
+Each case prints one JSON line or several. Settings were chosen by cross-validation on training
+engines only (case `cv` prints the candidates); official test engines are used for the final figure.
+
+    python -m benchmarks.bench_model --case cmapss-FD001 --case speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from benchmarks.model import anomaly, azure, censoring, midlife, milling, policy, speed
+from benchmarks.model.turbofan import MODEL, Turbofans, official, turbofans
+from benchmarks.report import data_dir, emit, say
+from models.bundle import Bundle
+from models.settings import ModelSettings
+from models.train import train
+
+#: Rows every sixth hour on the larger subset: more landmarks of one life say the same again.
+STRIDE = {"FD001": 4, "FD002": 6}
+#: Candidates of case `cv`, judged by folds of training engines.
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "heads-3": {},
+    "hazard-alone": {"heads": 0},
+    "bins-14": {"heads": 0, "bins": 14},
+    "leaves-15": {"heads": 0, "num_leaves": 15},
+    "slow": {"heads": 0, "learning_rate": 0.05, "max_rounds": 450},
+}
+
+
+def rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    """Round floats for people; everything else as it is."""
+    return {k: round(float(v), 4) if isinstance(v, float) else v for k, v in figures.items()}
+
+
+class Bench:
+    """Reads each data set once, trains each model once."""
+
+    def __init__(self, folder: Path, seed: int, quick: bool) -> None:
+        self.folder, self.seed, self.quick = folder, seed, quick
+        self._data: dict[str, Turbofans] = {}
+        self._models: dict[str, tuple[Bundle, float]] = {}
+
+    def data(self, subset: str) -> Turbofans:
+        """Return a C-MAPSS subset with its features."""
+        if subset not in self._data:
+            began = time.perf_counter()
+            self._data[subset] = turbofans(self.folder, subset)
+            say(f"{subset}: features in {time.perf_counter() - began:.1f} s")
+        return self._data[subset]
+
+    def settings(self, subset: str) -> ModelSettings:
+        """Return the settings of a subset."""
+        changes: dict[str, Any] = {"landmark_every": STRIDE.get(subset, 6), "seed": self.seed}
+        if self.quick:
+            changes |= {"max_rounds": 60, "heads": 0, "members": 1}
+        return MODEL.model_copy(update=changes)
+
+    def model(self, subset: str) -> tuple[Bundle, float]:
+        """Return the model of a subset and the seconds its training took."""
+        if subset not in self._models:
+            data = self.data(subset)
+            began = time.perf_counter()
+            bundle = train(data.train, data.events, data.plant, self.settings(subset), now_ms=0)
+            self._models[subset] = bundle, time.perf_counter() - began
+        return self._models[subset]
+
+    def cmapss(self, subset: str) -> None:
+        """Print the official figures of a subset."""
+        bundle, seconds = self.model(subset)
+        m = bundle.metrics
+        emit(
+            "model",
+            f"cmapss-{subset}",
+            **official(bundle, self.data(subset)),
+            cv_rmse_capped=m["rmse_capped_h"],
+            cv_window_coverage=m["window_coverage"],
+            train_s=round(seconds, 1),
+            seed=self.seed,
+            folds=bundle.lineage["folds"],
+        )
+
+    def cv(self, subset: str) -> None:
+        """Print the candidates' held-out figures on training engines."""
+        data = self.data(subset)
+        for name, changes in CANDIDATES.items():
+            settings = self.settings(subset).model_copy(update=changes | {"members": 1})
+            began = time.perf_counter()
+            m = train(data.train, data.events, data.plant, settings, now_ms=0).metrics
+            emit(
+                "model", f"cv-{subset}-{name}", rmse_capped=m["rmse_capped_h"], skill=m["skill"],
+                seconds=round(time.perf_counter() - began, 1), seed=self.seed, folds=settings.folds,
+            )  # fmt: skip
+
+    def censor(self) -> None:
+        """Print the censoring comparisons on FD001."""
+        for scenario in censoring.SCENARIOS:
+            for codes in censoring.CODES:
+                rivals = codes != "poorcodes" and not self.quick
+                for name, f in censoring.run(
+                    self.data("FD001"), scenario, codes, self.seed, rivals
+                ):
+                    label = scenario if codes == "nocodes" else f"{scenario}-{codes}"
+                    emit("model", f"censor-{label}-{name}", **rounded(f), seed=self.seed)
+
+    def azure(self) -> None:
+        """Print Azure PdM at 24 h and 72 h."""
+        for case, f in azure.run(self.folder, self.seed, self.quick):
+            emit("model", case, **rounded(f), seed=self.seed, folds=1 if self.quick else 2)
+
+    def nab(self) -> None:
+        """Print NAB machine temperature."""
+        for case, f in anomaly.nab(self.folder, self.seed):
+            emit("model", case, **rounded(f), seed=self.seed)
+
+    def skab(self) -> None:
+        """Print SKAB valve 1."""
+        for case, f in anomaly.skab(self.folder, self.seed):
+            emit("model", case, **rounded(f), seed=self.seed)
+
+    def ai4i(self) -> None:
+        """Print AI4I."""
+        emit(
+            "model", "ai4i", **rounded(milling.run(self.folder, self.seed)), seed=self.seed, folds=5
+        )
+
+    def speed(self) -> None:
+        """Print training and scoring speed."""
+        subset = "FD001" if self.quick else "FD002"
+        bundle, seconds = self.model(subset)
+        figures = speed.scoring(bundle, self.data(subset), 2_000 if self.quick else 20_000)
+        emit(
+            "model",
+            f"speed-{subset}",
+            train_s=round(seconds, 1),
+            **rounded(figures),
+            seed=self.seed,
+        )
+        hazard = self.settings(subset).model_copy(update={"heads": 0})
+        data = self.data(subset)
+        began = time.perf_counter()
+        alone = train(data.train, data.events, data.plant, hazard, now_ms=0)
+        seconds = time.perf_counter() - began
+        figures = speed.scoring(alone, data, 2_000 if self.quick else 20_000)
+        emit(
+            "model",
+            f"speed-{subset}-hazard",
+            train_s=round(seconds, 1),
+            **rounded(figures),
+            seed=self.seed,
+        )
+
+    def policy(self) -> None:
+        """Print what the predictions are worth on FD001."""
+        for scenario in (None, "random"):
+            r = policy.replay(self.data("FD001"), 3 if self.quick else 5, self.seed, scenario)
+            for lead in (0, 10):
+                for name, f in policy.policies(r, lead):
+                    label = f"policy-lead{lead}" + ("" if scenario is None else "-censored")
+                    emit(
+                        "model",
+                        f"{label}-{name}",
+                        **rounded(f),
+                        unplanned=policy.UNPLANNED,
+                        seed=self.seed,
+                    )
+
+    def midlife(self) -> None:
+        """Print machines connected in mid-life."""
+        for case, f in midlife.run(self.data("FD001"), self.seed, self.quick):
+            emit("model", f"midlife-{case}", **rounded(f), seed=self.seed)
+
+
+def main() -> None:
+    """Run the cases asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--case", action="append", help="cmapss-FD001, censor, azure, … (repeatable)"
+    )
+    args = parser.parse_args()
+    structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
+    bench = Bench(data_dir(), args.seed, args.quick)
+    cases: dict[str, Callable[[], None]] = {
+        "cmapss-FD001": lambda: bench.cmapss("FD001"),
+        "cmapss-FD002": lambda: bench.cmapss("FD002"),
+        "speed": bench.speed,
+        "censor": bench.censor,
+        "policy": bench.policy,
+        "midlife": bench.midlife,
+        "azure": bench.azure,
+        "nab": bench.nab,
+        "skab": bench.skab,
+        "ai4i": bench.ai4i,
+        "cv": lambda: [bench.cv(s) for s in ("FD001", "FD002")] and None,
+    }
+    for asked in args.case or [c for c in cases if c != "cv"]:
+        found = cases.get(asked)
+        if found is None and asked.startswith("cmapss-"):
+            subset = asked.removeprefix("cmapss-")
+            found = lambda s=subset: bench.cmapss(s)  # noqa: E731 - any other subset lying there
+        if found is None:
+            raise SystemExit(f"There is no case {asked!r}; there are: {', '.join(cases)}.")
+        began = time.perf_counter()
+        found()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        say(f"{asked}: {time.perf_counter() - began:.1f} s, peak memory so far {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The cases of bench_model: one file per data set or question."""

@@ -1,0 +1,53 @@
+"""How fast: training, whole curves in batch, one machine from features to drivers, memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import numpy as np
+
+from benchmarks.model.turbofan import Turbofans, last_rows
+from models.bundle import Bundle
+from models.hazard import as_input
+from models.score import predict, score
+from models.settings import ModelSettings
+
+
+def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
+    """Return curves per second in batch (one core), and the latencies of a single machine."""
+    X = as_input(np.resize(data.test.X, (rows, data.test.X.shape[1])))
+    predict(bundle, X[:64])
+    began = time.perf_counter()
+    p = predict(bundle, X)
+    batch = time.perf_counter() - began
+    assert p.curves is not None
+    hazard = bundle.hazard
+    assert hazard is not None
+    began = time.perf_counter()
+    hazard.curves(X)
+    curves = time.perf_counter() - began
+    single = last_rows(data)
+    settings = ModelSettings()
+    plain, explained = [], []
+    score(bundle, single.take([0]), settings)
+    for i in range(len(single)):
+        one = single.take([i])
+        began = time.perf_counter()
+        score(bundle, one, settings, explain_above=None)
+        plain.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        score(bundle, one, settings, explain_above=0.0)
+        explained.append(time.perf_counter() - began)
+    return {
+        "rows": rows,
+        "curves_per_s": rows / curves,
+        "assessments_per_s": rows / batch,
+        "single_p50_ms": 1e3 * float(np.median(plain)),
+        "single_p99_ms": 1e3 * float(np.quantile(plain, 0.99)),
+        "single_with_drivers_p50_ms": 1e3 * float(np.median(explained)),
+        "single_with_drivers_p99_ms": 1e3 * float(np.quantile(explained, 0.99)),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "members": len(hazard.texts),
+        "bins": hazard.bins,
+    }
