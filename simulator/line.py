@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import simpy
 
 from plant.config import Plant
+from plant.errors import DataError
 from plant.times import HOUR_MS
 from simulator.calendar import break_windows, closed_windows, merge
 from simulator.flow import Flow
@@ -82,7 +83,12 @@ class Line:
         """Place the machines and start the line's processes."""
         names = {unit.asset.asset: place for unit, place in self.places.items()}
         stages = self.layout.stages or default_stages(list(names))
-        stages = tuple(kept for s in stages if (kept := tuple(n for n in s if n in names)))
+        placed = [name for stage in stages for name in stage]
+        if sorted(placed) != sorted(names):
+            raise DataError(
+                f"the layout of {self.path} does not place every machine exactly once.",
+                fix=f"Its machines are {', '.join(names)}.",
+            )
         for number, stage in enumerate(stages):
             for name in stage:
                 names[name].stage = number

@@ -107,7 +107,9 @@ class Maintenance:
                 hours = job.duration_h
             yield self._env.timeout(max(round(hours * HOUR_MS), 1))
             self._finish(station, codes, planned, hours, down_since, job)
-        # else: it broke down while the planned work waited; that repair has an order of its own
+        else:  # it broke down while the planned work waited; that repair has its own order
+            for spec in specs:
+                yield from self._workshop.give_back(spec.parts)
         for request in requests:
             if crew is not None:
                 crew.people.release(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import simpy
@@ -52,13 +53,17 @@ class PlantSimulation:
         self.plant, self.settings = plant, settings or SimulatorSettings()
         self.seed = self.settings.seed if seed is None else seed
         self.start_ms = start_ms
-        self.run_id = f"sim-{self.seed}"
+        what = f"{plant.model_dump_json()}{self.settings.model_dump_json()}{start_ms}"
+        self.run_id = f"sim-{self.seed}-{blake2b(what.encode(), digest_size=3).hexdigest()}"
         self.book = Logbook(self.settings.records, self.seed, self.run_id)
         self.env = simpy.Environment(initial_time=start_ms)
         self.workshop = Workshop(self.env, plant)
         self.maintenance = Maintenance(self)
         self.lines: dict[str, Line] = {}
         self.stations: dict[AssetPath, Station] = {}
+        unknown = set(self.settings.lines) - {spec.path.rpartition("/")[0] for spec in plant.assets}
+        if unknown:
+            raise DataError(f"lines: there is no line {min(unknown)} with machines in the plant.")
         for spec in plant.assets:
             self._add(AssetPath.parse(spec.path), spec.kind)
         chosen = self.stations if assets is None else map(AssetPath.parse, assets)

@@ -62,6 +62,12 @@ class Workshop:
             self._env.process(self._order(name, amount))
             yield stock.get(amount)
 
+    def give_back(self, parts: Mapping[str, int]) -> Process:
+        """Put parts that were not needed back into stock."""
+        for name, amount in parts.items():
+            if name in self._parts and amount > 0:
+                yield self._parts[name].put(amount)
+
     def _order(self, name: str, amount: int) -> Process:
         yield self._env.timeout(round(self._lead_ms[name]))
         yield self._parts[name].put(amount)

@@ -1,9 +1,9 @@
 """Sliding wear after Archard: worn volume V = k F s / H.
 
 J. F. Archard, "Contact and rubbing of flat surfaces", J. Appl. Phys. 24 (1953) 981-988,
-doi:10.1063/1.1721448. Table of k in the paper (unlubricated): mild steel on mild steel 7e-3,
-60/40 brass on tool steel 6e-4, Teflon 2.5e-5, stellite 5.5e-5, ferritic stainless steel 1.7e-5,
-polythene 1.3e-7, tungsten carbide on itself 1e-6.
+doi:10.1063/1.1721448. Coefficients k, unlubricated: J. F. Archard, W. Hirst, "The wear of metals under
+unlubricated conditions", Proc. R. Soc. A 236 (1956) 397-410, doi:10.1098/rspa.1956.0144: mild steel on mild
+steel 7e-3, 60/40 brass on tool steel 6e-4, ferritic stainless steel 1.7e-5, tungsten carbide on itself 1e-6.
 """
 
 from __future__ import annotations

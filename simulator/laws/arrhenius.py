@@ -1,10 +1,10 @@
 """Ageing by heat: Arrhenius's rate, Montsinger's rule, grease life.
 
 V. M. Montsinger, "Loading transformers by temperature", Trans. AIEE 49 (1930) 776-790,
-doi:10.1109/T-AIEE.1930.5055572: the life of insulation halves with every 8 deg C. T. W. Dakin, "Electrical
+doi:10.1109/T-AIEE.1930.5055572: insulation ages twice as fast with every 8 deg C. T. W. Dakin, "Electrical
 insulation deterioration treated as a chemical rate phenomenon", Trans. AIEE 67 (1948) 113-122,
-doi:10.1109/T-AIEE.1948.5059649: life = A exp(E / kT). Grease: SKF "Rolling bearings" (2018), B.6:
-the relubrication interval halves with every 15 deg C above 70 deg C.
+doi:10.1109/T-AIEE.1948.5059649: life = A exp(E / kT). Grease: SKF "Rolling bearings" (2018),
+Lubrication: the relubrication interval halves with every 15 deg C above 70 deg C.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Life: G. Lundberg, A. Palmgren (1947), as ISO 281:2007: L10 = (C/P)^p million revolutions, p = 3 for
 balls, 10/3 for rollers. Frequencies: R. B. Randall, J. Antoni, "Rolling element bearing diagnostics -
-a tutorial", Mech. Syst. Signal Process. 25 (2011) 485-520, doi:10.1016/j.ymssp.2010.07.017, eq. 1-4.
+a tutorial", Mech. Syst. Signal Process. 25 (2011) 485-520, doi:10.1016/j.ymssp.2010.07.017.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Flow through pumps, gaps and filters.
 
 Affinity laws, specific power and net positive suction head: J. F. Gülich, "Centrifugal Pumps", 3rd ed.,
-Springer 2014, ch. 2.2 and 6.1. Gap leakage: laminar flow between plates grows with the gap cubed
-(Poiseuille; F. M. White, "Viscous Fluid Flow", 3rd ed., 3-3). Filter: Darcy's law over a cake that
+Springer 2014, ch. 2 and 6. Gap leakage: laminar flow between plates grows with the gap cubed
+(Poiseuille; F. M. White, "Viscous Fluid Flow", 3rd ed., ch. 3). Filter: Darcy's law over a cake that
 grows with the volume filtered, as integrated by B. F. Ruth (1935): dp = mu v (alpha c V/A + Rm).
 Onset of cavitation: suction energy left over, NPSHa - NPSHr (ISO 9906: NPSH3 is where 3 % of head is lost).
 """

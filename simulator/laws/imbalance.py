@@ -1,6 +1,6 @@
 """Imbalance: centrifugal force and what a balance quality grade allows.
 
-F = m e w^2. ISO 21940-11:2016: the grade G is e w in mm/s; G 6.3 at 3,000 rpm allows 20 um (its figure 2).
+F = m e w^2. ISO 21940-11:2016: the grade G is e w in mm/s; G 6.3 at 3,000 rpm allows 20 um.
 Fouling adds mass unevenly, so vibration at rotation frequency grows with the deposit and speed squared.
 """
 

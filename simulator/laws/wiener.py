@@ -1,7 +1,7 @@
 """Damage that drifts and wanders: the Wiener process with drift.
 
 X.-S. Si, W. Wang, C.-H. Hu, D.-H. Zhou, "Remaining useful life estimation - a review on the statistical data
-driven approaches", Eur. J. Oper. Res. 213 (2011) 1-14, doi:10.1016/j.ejor.2010.11.018, sec. 3.2: the first
+driven approaches", Eur. J. Oper. Res. 213 (2011) 1-14, doi:10.1016/j.ejor.2010.11.018: the first
 passage of level 1 is inverse Gaussian with mean 1/drift and variance sigma^2/drift^3.
 """
 

@@ -112,7 +112,7 @@ def played(*faults: Fault, days: float = 3.0) -> list[tuple[int, str, dict[str, 
     plant = PlantSimulation(PLANT, seed=3, settings=settings)
     player = Player(plant)
     return [
-        (m.ts_ms, m.topic, json.loads(m.payload))
+        (m.ts_ms, m.topic, json.loads(m.payload) | {"run_id": ""})
         for m in player.messages(plant.start_ms + round(days * DAY_MS))
         if m.asset == PUMP and m.kind == "reading"
     ]

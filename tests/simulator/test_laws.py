@@ -78,7 +78,7 @@ def test_paris_law_itself() -> None:
 
 
 def test_archard_table() -> None:
-    # Mild steel on itself, k = 7e-3 (table of the paper): 10 N over 1 km at 1.5 GPa hardness.
+    # Mild steel on itself, k = 7e-3 (Archard & Hirst 1956): 10 N over 1 km at 1.5 GPa hardness.
     assert archard.worn_volume_m3(7e-3, 10.0, 1000.0, 1.5e9) == pytest.approx(4.667e-8, rel=1e-3)
     assert archard.stress(2.0, 1.5) == 3.0
 
@@ -123,7 +123,7 @@ def test_imbalance_of_grade_g63() -> None:
 def test_hydraulics() -> None:
     assert hydraulics.affinity(0.5) == (0.5, 0.25, 0.125)
     assert hydraulics.gap_leak(2.0) == 8.0
-    # Open tank at 20 deg C, sea level: 10.1 m above boiling before losses (Gülich, ch. 6.1).
+    # Open tank at 20 deg C, sea level: 10.1 m above boiling before losses (Gülich, ch. 6).
     assert hydraulics.npsh_available_m(101_325, 2_339, 0.0, 0.0) == pytest.approx(10.11, abs=0.02)
     clean = hydraulics.cake_dp_pa(1.8e-5, 0.02, 1e10, 0.0, 1e8)
     dusty = hydraulics.cake_dp_pa(1.8e-5, 0.02, 1e10, 0.1, 1e8)
@@ -143,7 +143,7 @@ def test_belt_and_orifice() -> None:
 
 
 def test_gamma_process_moments() -> None:
-    # van Noortwijk 2009, eq. 5: mean v(t)/u and variance v(t)/u^2, here mean 1 and variance cv^2.
+    # van Noortwijk 2009, sec. 2: mean v(t)/u and variance v(t)/u^2, here mean 1 and variance cv^2.
     rng = keyed("moments")
     sums = np.array([gamma_process.increments(rng, 50, 0.02, 0.3).sum() for _ in range(4_000)])
     assert sums.mean() == pytest.approx(1.0, abs=0.02)
@@ -152,7 +152,7 @@ def test_gamma_process_moments() -> None:
 
 
 def test_wiener_first_passage_is_inverse_gaussian() -> None:
-    # Si et al. 2011, sec. 3.2: mean 1/mu, variance sigma^2/mu^3 (plus the overshoot of a grid).
+    # Si et al. 2011: mean 1/mu, variance sigma^2/mu^3 (plus the overshoot of a grid).
     drawn = lives(wiener.wiener_wear(life_h=600, cv=0.25, spread=0.0, steps=400))
     assert drawn.mean() == pytest.approx(600.0, rel=0.03)
     assert drawn.std() == pytest.approx(600.0 * 0.25, rel=0.07)

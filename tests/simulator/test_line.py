@@ -25,7 +25,8 @@ def efficiency(p1: float, r1: float, p2: float, r2: float, buffer: float) -> flo
     """Return the throughput of the two-machine continuous-material line, both speeds 1.
 
     The model of S. B. Gershwin & I. C. Schick, "Continuous model of an unreliable two-stage material
-    flow system with a finite interstage buffer" (MIT LIDS-R-1039, 1980) and Gershwin 1994, sec. 3.9:
+    flow system with a finite interstage buffer" (MIT 1980), Gershwin 1994, ch. 3, and B. Tan & S. B.
+    Gershwin, Int. J. Production Economics 120 (2009) 327-339, doi:10.1016/j.ijpe.2008.05.022:
     exponential times to failure (while working) and to repair. In the interior the densities are
     f10 = f01 = g, f11 = g (r1+r2)/(p1+p2), f00 = g (p1+p2)/(r1+r2), g' = lam g; at the ends
     p2 P(0;1,1) = g(0), r1 P(0;0,1) = (p1+p2) P(0;1,1), and the mirror image at the full buffer.
