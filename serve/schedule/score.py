@@ -20,7 +20,9 @@ class Board:
         self.request, self.options = request, options
         cells = options.grid.cells
         lines = options.lines
-        self.people = np.repeat([[crew.size] for crew in options.crews], cells, axis=1)
+        self.people = np.repeat(
+            np.array([crew.size for crew in options.crews], dtype=np.int64)[:, None], cells, axis=1
+        )
         self.out = np.zeros((len(lines.names), cells), np.int64)
         self.day0 = int(lines.day.min()) if lines.day.size else 0
         days = int(lines.day.max()) - self.day0 + 1 if lines.day.size else 1
