@@ -79,6 +79,7 @@ def _follow(context: Context, store: Store, service: Service, stop: threading.Ev
     grid_ms = context.settings.features.grid
     done = 0
     while not stop.wait(0.2):
+        service.poll()
         newest = max((seen.last_ms for seen in store.assets()), default=0)
         if isinstance(context.clock, ManualClock):
             context.clock.advance_to(newest)
