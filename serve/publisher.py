@@ -99,6 +99,10 @@ class Publisher:
                 )
             time.sleep(0.02)
 
+    def listen(self, filters: tuple[str, ...]) -> None:
+        """Take commands on these topics too; before `start`."""
+        self._filters = (*self._filters, *filters)
+
     def put(self, items: Iterable[tuple[str, bytes]], *, repeat: bool = False) -> None:
         """Make these the latest retained payloads; an empty one clears its topic.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from plant.config import Plant
 from plant.errors import VigieError
 from plant.event import Event
 from plant.risk import Risk, Status
-from plant.times import DAY_MS, MINUTE_MS
+from plant.times import DAY_MS, MINUTE_MS, to_iso
 from plant.topics import Topics
 from serve import messages
 from serve.alarms.book import AlarmBook
@@ -34,7 +35,10 @@ from serve.alarms.rules import Rules
 from serve.alarms.state import Transition
 from serve.assess import to_risk, without_assessment
 from serve.board import Board
+from serve.bridge import Bridge, no_fields
+from serve.discovery import discovery_items
 from serve.publisher import Publisher
+from serve.schedule import ScheduleSettings, load_plan, make_plan, plan_to_dict
 from serve.scorer import Scored, Scorer
 from serve.settings import ServeSettings
 from serve.work import KINDS, Work, finished, under_work, works
@@ -42,6 +46,7 @@ from store.port import SeenAsset, Store
 
 log = structlog.get_logger()
 
+_POLL_S = 0.2
 #: Work that began longer ago than this is not still going on.
 _WORK_HISTORY_MS = 30 * DAY_MS
 #: Finished work closes the alarms raised before it, also when its event arrives this late.
@@ -84,7 +89,9 @@ class Service:
         *,
         alarms_path: Path,
         model_settings: ModelSettings | None = None,
+        schedule_settings: ScheduleSettings | None = None,
     ) -> None:
+        """Tell `publisher` which commands to listen for; it is to be started after this."""
         self.store = store
         self.publisher = publisher
         self.plant = plant
@@ -93,6 +100,15 @@ class Service:
         self.topics = Topics(plant.root)
         self.desk = AlarmDesk(AlarmBook(alarms_path), Rules(plant, settings))
         self._job = job
+        self.bridge = Bridge(
+            self.desk,
+            publisher,
+            self.topics,
+            clock.now_ms,
+            {"assets": self._list_assets, "rescore": self._rescore, "schedule": self._schedule},
+        )
+        publisher.listen(Bridge.filters(self.topics))
+        self._schedule_settings = schedule_settings or ScheduleSettings()
         self._scorer = Scorer(registry, model_settings or ModelSettings())
         self._board = Board(settings.publish)
         self._started_ms = clock.now_ms()
@@ -144,7 +160,27 @@ class Service:
             except VigieError as error:
                 log.warning("step failed", problem=str(error))
                 self.say_health("error", str(error))
-            stop.wait(self.settings.interval_s)
+            except (
+                Exception
+            ) as error:  # a fault of the program must be seen, and not end the others
+                log.exception("step failed")
+                self.say_health("error", f"{type(error).__name__}: {error}")
+            due = time.monotonic() + self.settings.interval_s
+            while not stop.wait(_POLL_S) and time.monotonic() < due:
+                self.poll()
+
+    def poll(self) -> int:
+        """Carry out what people asked for over MQTT, and show what came of it; return how many."""
+        try:
+            done = self.bridge.poll()
+            if self.desk.book.undelivered():
+                self.desk.book.deliver(self.store)
+        except VigieError as error:
+            log.warning("commands wait", problem=str(error))
+            return 0
+        if done:
+            self.publisher.put(self._alarm_items(self._latest))
+        return done
 
     def close(self) -> None:
         """Stop cleanly: say so, then close. The store belongs to the caller."""
@@ -271,6 +307,10 @@ class Service:
         )
         items.append(messages.assets_item(known, seen, self.plant))
         items += self._alarm_items(known)
+        if self.settings.publish.discovery:
+            prefix = self.settings.publish.discovery_prefix
+            for asset in known:
+                items += discovery_items(asset, self.plant, self.topics, prefix)
         self.publisher.put(items)
         self.say_health("ok", "")
         return len(due)
@@ -282,3 +322,39 @@ class Service:
             messages.alarm_item(asset, states[asset].alarms if asset in states else (), self.topics)
             for asset in known
         ]
+
+    def _list_assets(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `assets`: every machine and how it is."""
+        no_fields(fields)
+        return {
+            "assets": [
+                {
+                    "asset": str(asset),
+                    "kind": self.plant.kind_of(asset),
+                    "configured": self.plant.asset(asset) is not None,
+                    "status": risk.status,
+                    "severity": risk.severity,
+                    "ts": to_iso(risk.ts_ms),
+                    "alarm_id": risk.alarm_id,
+                }
+                for asset, risk in sorted(self._latest.items())
+            ]
+        }
+
+    def _rescore(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `rescore`: make a step now, and tell everything again."""
+        no_fields(fields)
+        self._board = Board(self.settings.publish)
+        result = self.step(self.clock.now_ms())
+        return {"new": len(result.risks), "published": result.published}
+
+    def _schedule(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `schedule`: the plan in force; with `replan` true a new one."""
+        replan = fields.get("replan", False)
+        no_fields({key: value for key, value in fields.items() if key != "replan"})
+        now_ms = self.clock.now_ms()
+        if replan is True:
+            made = make_plan(self.store, self.plant, self._schedule_settings, now_ms, who="mqtt")
+            return plan_to_dict(made)
+        plan = load_plan(self.store, now_ms)
+        return plan_to_dict(plan) if plan is not None else {"jobs": []}

@@ -250,3 +250,58 @@ def test_a_damaged_model_is_said_in_the_risk(world: World, plant: Plant, tmp_pat
     (result,) = world.walk(8, 12)
     assert {risk.status for risk in result.risks} == {"insufficient_data"}
     assert all("model" in risk.sentence for risk in result.risks)
+
+
+def test_people_ask_over_mqtt_and_are_answered(
+    world: World, plant: Plant, mosquitto: Mosquitto
+) -> None:
+    world.service.close()
+    world.port = mosquitto.port
+    world.settings = ServeSettings.model_validate(
+        {"publish": {"valid_min": 360, "discovery": True}, "alarms": {"raise_from": "advisory"}}
+    )
+    world.service = world.start(plant)
+    service = world.service
+    service.publisher.start(wait_s=10)
+    hour = 8
+    while not service.desk.book.open_alarms():
+        world.walk(hour, hour + 4)
+        hour += 4
+    alarm = service.desk.book.open_alarms()[0]
+
+    def ask(name: str, **fields: Any) -> dict[str, Any]:
+        listener.latest.pop(f"vigie/bridge/response/{name}", None)
+        listener.publish(f"vigie/bridge/request/{name}", orjson.dumps(fields))
+        listener.wait(lambda latest: service.poll() or f"vigie/bridge/response/{name}" in latest)
+        return dict(orjson.loads(listener.wait_for(f"vigie/bridge/response/{name}")))
+
+    with Listener(mosquitto.port) as listener:
+        topic = f"plant/{alarm.asset}/alarm"
+        listener.wait_for(topic)
+        assert orjson.loads(listener.latest[topic])["state"] == "unacknowledged"
+        risk = orjson.loads(listener.wait_for(f"plant/{alarm.asset}/risk"))
+        assert risk["alarm_id"] == alarm.id
+        response = ask("ack", alarm=alarm.id, who="Ada", transaction="t1")
+        assert (response["status"], response["transaction"]) == ("ok", "t1")
+        listener.wait(lambda latest: orjson.loads(latest[topic])["state"] == "acknowledged")
+        (event,) = [
+            e
+            for e in world.store.read_events(0, 1 << 60, kinds=["alarm"])
+            if e.detail["action"] == "acknowledge"
+        ]
+        assert event.who == "Ada"
+        assert {a["asset"] for a in ask("assets")["data"]["assets"]} == {
+            spec.path for spec in plant.assets
+        }
+        assert ask("rescore")["data"]["published"] == 4
+        assert "jobs" in ask("schedule")["data"]
+        assert "jobs" in ask("schedule", replan=True)["data"]
+        assert ask("schedule", sudo=1)["status"] == "error"
+        listener.publish(f"{topic}/shelve", orjson.dumps({"hours": 2, "who": "Ada"}))
+        listener.wait(lambda latest: service.poll() or b'"shelved"' in latest[topic])
+        assert any(name.startswith("homeassistant/") for name in listener.latest)
+        service.close()
+        health = orjson.loads(listener.latest["vigie/bridge/health"])
+        listener.wait_for("vigie/bridge/state", b"offline")
+        assert health["status"] == "stopped"
+    world.service = world.start(plant)
