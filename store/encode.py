@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from store.journals import JournalReader
+from store.journal_reader import JournalReader
 from store.lines import event_line, numbers, reading_format, run_field, series
 
 _log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from store.cursors import Cursors, Position
 from store.delivery import Delivery, Outcome, Stopped
 from store.encode import Encoder
 from store.influx_client import InfluxConnection
-from store.journals import JournalReader, Journals
+from store.journal_reader import JournalReader
+from store.journals import Journals
 from store.quarantine import Quarantine, Quarantined
 from store.settings import InfluxSettings
 
@@ -30,6 +31,7 @@ _log = structlog.get_logger(__name__)
 REASON = "influx_refused"
 _ERROR_PAUSE_S = 2.0
 _POLL_S = 0.01
+_BATCHES_PER_TURN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,14 @@ class Forwarder:
 
     # -- forwarding -------------------------------------------------------------------------
 
-    def drain(self, timeout_s: float = 60.0) -> bool:
+    def drain(self, timeout_s: float = 60.0, journal: str = "") -> bool:
         """Forward what is committed now; tell whether all of it is in InfluxDB.
 
-        Runs in the caller's thread unless another forwarder of this folder is at work, which is
-        then waited for.
+        All journals, or the one called `journal`. Runs in the caller's thread unless another
+        forwarder of this folder is at work, which is then waited for.
         """
         deadline = time.monotonic() + timeout_s
-        goal = self._last_ids()
+        goal = {name: last for name, last in self._last_ids().items() if journal in {"", name}}
         while True:
             if self._thread is None:
                 with self._cursors.only_one() as mine:
@@ -158,7 +160,7 @@ class Forwarder:
         alarm.start()
         try:
             while not self._reached(goal):
-                self._round()
+                self._round(goal)
         except Stopped:
             return self._reached(goal)
         finally:
@@ -181,20 +183,27 @@ class Forwarder:
             last <= self._cursors.get(name).id <= now.get(name, last) for name, last in goal.items()
         )
 
-    def _round(self) -> bool:
-        """Forward what each journal has; tell whether there was anything."""
+    def _round(self, only: Collection[str] | None = None) -> bool:
+        """Forward some of what each journal has; tell whether there was anything."""
         busy = False
         for reader in self._journals.readers():
-            busy = self._forward(reader) or busy
+            if only is None or reader.name in only:
+                busy = self._forward(reader) or busy
         self._error = ""
         return busy
 
     def _forward(self, reader: JournalReader) -> bool:
-        """Forward one journal to its end, reading the next batch while one is on its way."""
+        """Forward one journal, reading the next batch while one is on its way.
+
+        To its end, but not for ever: the events of one journal must not wait for a long queue of
+        readings in another.
+        """
         position = self._position(reader)
         load = self._load(reader, position.id)
         found = load.stop > load.start
-        while load.stop > load.start:
+        for _ in range(_BATCHES_PER_TURN):
+            if load.stop <= load.start:
+                break
             ahead: Future[_Load] = self._ahead.submit(self._load, reader, load.stop)
             try:
                 outcome = self._send(reader, load)

@@ -7,7 +7,9 @@ can be computed again. Layout: see store/lines.py.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,7 +31,7 @@ from store.journals import Journals
 from store.lines import RECEIVED, risk_line, rollup_lines, signal_name
 from store.port import Changes, ReadingBlock, RollupBlock, SeenAsset, WriteCount
 from store.settings import InfluxSettings
-from store.sqlite import OwnJournal
+from store.sqlite import OWN_JOURNAL, OwnJournal
 
 _log = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
@@ -37,6 +39,11 @@ _NS_PER_MS = 1_000_000
 _FIRST_MS, _LAST_MS = -9_223_372_036_854, 9_223_372_036_854
 _LINES_PER_WRITE = 2_000
 _ATTEMPTS = 4
+#: A writer waits so long for its own readings and events to be readable; they are durable before.
+_DELIVERY_S = 2.0
+#: Counting readings may take this share of the time at most; where it is quick, counts are never old.
+_COUNTING_SHARE = 0.05
+_QUICK_S = 0.25
 _BODY = ("body", "mode")
 _ROLLUPS = 'SELECT * FROM "rollup"'
 
@@ -52,6 +59,10 @@ class InfluxStore:
         #: Brings the journals to InfluxDB; `start()` it in the process that runs ingest.
         self.forwarder = Forwarder(settings, data_dir, clock)
         self._stopping = threading.Event()
+        self._seen_lock = threading.Lock()
+        self._seen: list[SeenAsset] = []
+        self._seen_at = -math.inf
+        self._counting_s = 0.0
 
     # -- readings ---------------------------------------------------------------------------
 
@@ -91,7 +102,8 @@ class InfluxStore:
         return self._journals.changes(cursor, limit, self.forwarder.forwarded_up_to)
 
     def _deliver(self) -> None:
-        if not self.forwarder.drain(self.settings.timeout_s):
+        """Let what was just written be readable, if InfluxDB takes it within a moment."""
+        if not self.forwarder.drain(_DELIVERY_S, OWN_JOURNAL):
             _log.warning("store.not_delivered_yet", waits_in=str(self._own.path))
 
     # -- rollups ----------------------------------------------------------------------------
@@ -189,8 +201,19 @@ class InfluxStore:
     # -- the store itself -------------------------------------------------------------------
 
     def assets(self) -> list[SeenAsset]:
-        """Return every machine that ever sent a reading, in path order."""
-        return seen_assets(self._connection, self.settings.raw_bucket)
+        """Return every machine that ever sent a reading, in path order.
+
+        InfluxDB counts by reading. Where that takes long, an answer is used for a while.
+        """
+        with self._seen_lock:
+            age_s = time.monotonic() - self._seen_at
+            fresh_s = 0.0 if self._counting_s < _QUICK_S else self._counting_s / _COUNTING_SHARE
+            if age_s >= fresh_s:
+                began = time.monotonic()
+                self._seen = seen_assets(self._connection, self.settings.raw_bucket)
+                self._seen_at = time.monotonic()
+                self._counting_s = self._seen_at - began
+            return list(self._seen)
 
     def check(self) -> None:
         """Raise StoreError when InfluxDB cannot be reached, read or written, or a journal cannot."""
