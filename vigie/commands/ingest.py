@@ -102,7 +102,7 @@ def explain(
         not (answer["readings"] or answer["events"] or answer.get("waveforms"))
         and answer["problems"]
     ):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _show(answer: dict[str, Any]) -> None:
