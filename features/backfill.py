@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,14 +97,31 @@ def rows_of_asset(
 
     rolled: all rollups of the asset from its first reading on; read: its raw readings.
     """
+    parts = [
+        part
+        for segment in segments(plan, rolled)
+        for part in _rows_of_segment(plan, segment, renewals, read, start_ms, stop_ms)
+    ]
+    return _join(plan, parts)
+
+
+def segments(plan: KindPlan, rolled: Rolled) -> list[Rolled]:
+    """Split where the asset was silent so long that it counts as connected anew."""
+    buckets, values = rolled
+    cuts = np.flatnonzero(np.diff(buckets) > plan.settings.forget_buckets) + 1
+    starts = [0, *cuts.tolist(), len(buckets)]
+    return [(buckets[low:high], values[low:high]) for low, high in pairwise(starts) if high > low]
+
+
+def _rows_of_segment(
+    plan: KindPlan, rolled: Rolled, renewals: Renewals, read: Read, start_ms: int, stop_ms: int
+) -> list[Rows]:
     settings = plan.settings
     bucket_ms = settings.bucket_ms
     buckets = rolled[0]
-    if not len(buckets):
-        return _join(plan, [])
     rows_from = max(-(-start_ms // bucket_ms), int(buckets[0]) + 1)
     fresh = max(settings.grid // bucket_ms, HOUR_MS // bucket_ms, 1)
-    last = min(-(-stop_ms // bucket_ms) - 1, int(buckets[-1]) + fresh + 1)
+    last = min(-(-stop_ms // bucket_ms) - 1, int(buckets[-1]) + fresh)
     rolled, patches = find_patches(plan, rolled, read)
     span = int(buckets[-1] - buckets[0])
     engine = AssetEngine(plan, int(buckets[0]), span + 2 * ALIGN)
@@ -127,7 +145,7 @@ def rows_of_asset(
         advance(min(row - 1, last))
         engine.load((np.array([p.bucket for p in group]), np.array([p.values for p in group])))
     advance(last)
-    return _join(plan, parts)
+    return parts
 
 
 def _join(plan: KindPlan, parts: Sequence[Rows]) -> Rows:

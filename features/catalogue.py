@@ -218,6 +218,7 @@ def _asset_features(kind: KindSpec, settings: FeatureSettings) -> list[Feature]:
     found = [
         Feature("asset", "life", "age", "h", "hours since commissioning or the last whole renewal"),
         Feature("asset", "connected", "age", "h", "hours since the first reading"),
+        Feature("asset", "silent", "age", "h", "hours since the newest reading"),
         Feature(
             "asset", "deviation", "age", "h", "hours since a signal last left its own baseline"
         ),

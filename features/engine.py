@@ -25,6 +25,7 @@ from features.plan import KindPlan
 from features.renewal import Renewals
 from features.rollup import Rolled
 from features.stats import NODE, K
+from plant.times import HOUR_MS
 
 ALIGN = 1 << TOP
 #: A snapshot every so many buckets; live keeps this many of them: late readings of two days and more
@@ -217,15 +218,13 @@ class AssetEngine:
         measured = len(plan.catalogue.measured)
         faults = self._faults[at - self.base - 1, :measured]
         ts_ms = at * plan.settings.bucket_ms
-        self._ages(ts_ms, X, renewals)
+        write_ages(plan, ts_ms, X, renewals)
+        self._write_connected(ts_ms, X)
         return Rows(ts_ms, X, faults)
 
-    def _ages(self, ts_ms: NDArray[np.int64], X: NDArray[np.float64], renewals: Renewals) -> None:
-        """Write the columns that depend on time and events alone."""
+    def _write_connected(self, ts_ms: NDArray[np.int64], X: NDArray[np.float64]) -> None:
+        """Write the hours since the first reading."""
         catalogue = self.plan.catalogue
-        X[:, catalogue.index("asset.life.age")] = renewals.age_h(ts_ms)
-        for mode in self.plan.kind.modes:
-            X[:, catalogue.index(f"asset.{mode}.age")] = renewals.age_h(ts_ms, mode)
         first = self._state.asset[SEEN]
         hours = self.plan.settings.bucket_h
         age = ts_ms / self.plan.settings.bucket_ms * hours - first * hours
@@ -271,3 +270,21 @@ class AssetEngine:
         if spare > 0:
             self._trimmed = True
             self._move(self.base + spare, self.leaves - spare)
+
+
+def write_ages(
+    plan: KindPlan, ts_ms: NDArray[np.int64], X: NDArray[np.float64], renewals: Renewals
+) -> None:
+    """Write the columns that depend on time and events alone."""
+    X[:, plan.catalogue.index("asset.life.age")] = renewals.age_h(ts_ms)
+    for mode in plan.kind.modes:
+        X[:, plan.catalogue.index(f"asset.{mode}.age")] = renewals.age_h(ts_ms, mode)
+
+
+def silent_row(plan: KindPlan, row: int, last_ms: int, renewals: Renewals) -> Rows:
+    """Return the row of an asset that has been silent for very long: only ages are known."""
+    ts_ms = np.array([row * plan.settings.bucket_ms])
+    X = np.full((1, len(plan.catalogue)), np.nan)
+    write_ages(plan, ts_ms, X, renewals)
+    X[0, plan.catalogue.index("asset.silent.age")] = (ts_ms[0] - last_ms) / HOUR_MS
+    return Rows(ts_ms, X, np.zeros((1, len(plan.catalogue.measured)), np.uint8))

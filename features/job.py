@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from features.assemble import FAR_MS, join_rows, no_rows, renewals_of
-from features.backfill import as_known_at, reader, settled_ms
+from features.backfill import as_known_at, reader, segments, settled_ms
 from features.catalogue import Catalogue
-from features.engine import ALIGN, AssetEngine, Rows, TooOld
+from features.engine import ALIGN, AssetEngine, Rows, TooOld, silent_row
 from features.fit import fit_from_rollups
 from features.partition import (
     RollTask,
@@ -146,6 +146,11 @@ class FeatureJob:
         last = self._last.get(asset)
         if last is not None and last[0] == row:
             return last[1]  # what arrived since then is seen by the next row
+        bucket_ms = self.settings.bucket_ms
+        silent = row - self._extents[asset].last_ms // bucket_ms
+        if silent > self.settings.forget_buckets:
+            self._engines.pop(asset, None)
+            return silent_row(plan, row, self._extents[asset].last_ms, self._renewals[asset])
         engine = self._engines.get(asset)
         try:
             if engine is not None and engine.base + engine.head < row:
@@ -172,6 +177,7 @@ class FeatureJob:
         if not len(rolled[0]):
             return None
         self._roller.wait(asset, changing)
+        rolled = segments(plan, rolled)[-1]
         first = int(rolled[0][0])
         engine = AssetEngine(plan, first, row - first + 2 * ALIGN)
         engine.load(rolled)

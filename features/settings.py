@@ -128,6 +128,11 @@ class FeatureSettings(BaseModel):
     deviation_span: WindowText = Field(
         default="12h", description="Span of the mean that is compared with the own baseline."
     )
+    forget_d: float = Field(
+        default=90.0,
+        gt=0,
+        description="After a silence of so many days a machine counts as connected anew.",
+    )
     min_duty: float = Field(
         default=0.5, ge=0, le=1, description="A bucket running less than this gives no excess."
     )
@@ -158,6 +163,11 @@ class FeatureSettings(BaseModel):
     def bucket_h(self) -> float:
         """Hours in a bucket."""
         return self.bucket_ms / HOUR_MS
+
+    @property
+    def forget_buckets(self) -> int:
+        """Buckets of silence after which what came before is not looked at any more."""
+        return max(1, round(self.forget_d * 24 / self.bucket_h))
 
     @property
     def raw_pairs(self) -> tuple[tuple[str, str], ...]:

@@ -127,6 +127,24 @@ def test_no_row_sees_the_future(regimes: dict[str, RegimeModel]) -> None:
         same_bits(changed.take(changed.ts_ms <= cut), wanted)
 
 
+def test_a_machine_silent_for_months_is_connected_anew() -> None:
+    """One stray reading of an unset clock must not fill years with emptiness."""
+    arrivals = readings(2, 3)
+    stray = Reading(PUMP, 1_000_000, {"vibration": 1.0}, received_ms=START)
+    wanted = history(arrivals, 3, {})
+    rows = history([stray, *arrivals], 3, {})
+    rows = rows.take(rows.ts_ms >= START)
+    same_bits(rows, wanted)
+    ticks = live([stray, *arrivals], 3, {})
+    same_bits(ticks.take(np.isin(ticks.ts_ms, wanted.ts_ms)), wanted)
+    store = MemoryStore()
+    store.write_readings(arrivals)
+    job = FeatureJob(store, PLANT, SETTINGS)  # type: ignore[arg-type]
+    late = job.tick(START + 300 * 24 * HOUR)
+    assert late.column("asset.silent.age")[0] == pytest.approx(300 * 24 - 3, abs=0.1)
+    assert np.isnan(late.column("vibration.1h.mean")[0])
+
+
 def test_nothing_for_nobody() -> None:
     job = FeatureJob(MemoryStore(), PLANT, SETTINGS)  # type: ignore[arg-type]
     assert len(job.tick(START)) == 0
