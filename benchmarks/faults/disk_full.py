@@ -61,8 +61,7 @@ def _small_disk(place: Path) -> Iterator[bool]:
 def _full(place: Path, full_s: float) -> dict[str, Any]:
     with Mosquitto(place / "m") as broker, _small_disk(place / "disk") as mounted:
         data_dir = place / "disk" / "data"
-        ingest = IngestProcess(broker.port, data_dir).start()
-        time.sleep(2.0)
+        ingest = IngestProcess(broker.port, data_dir).start(wait=True)
         device = Device(broker.port, 300, time.time_ns() // 1_000_000 - 86_400_000)
         device.start()
         time.sleep(1.0)

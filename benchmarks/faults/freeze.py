@@ -21,8 +21,7 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
     recoveries: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "m") as broker:
         data_dir = Path(folder) / "data"
-        ingest = IngestProcess(broker.port, data_dir).start()
-        time.sleep(2.0)
+        ingest = IngestProcess(broker.port, data_dir).start(wait=True)
         device = Device(broker.port, rate, time.time_ns() // 1_000_000 - 86_400_000)
         device.start()
         for _ in range(rounds):

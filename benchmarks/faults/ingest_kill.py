@@ -19,8 +19,7 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
     recoveries: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "m") as broker:
         data_dir = Path(folder) / "data"
-        ingest = IngestProcess(broker.port, data_dir).start()
-        time.sleep(2.0)  # its session at the broker must exist before anything is sent
+        ingest = IngestProcess(broker.port, data_dir).start(wait=True)
         device = Device(broker.port, rate, time.time_ns() // 1_000_000 - 86_400_000)
         device.start()
         for _ in range(rounds):

@@ -22,7 +22,9 @@ if __name__ == "__main__":
     subscriber = Subscriber(
         broker, IngestSettings(**spec["settings"]), Plant(), journal, SystemClock()
     )
-    subscriber.start()
+    subscriber.start(wait_s=60)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.read()
     subscriber.stop()
     journal.close()

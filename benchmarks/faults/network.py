@@ -93,8 +93,7 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
         proxy = Proxy(broker.port)
         proxy.start()
         data_dir = Path(folder) / "data"
-        ingest = IngestProcess(proxy.port, data_dir).start()
-        time.sleep(2.0)
+        ingest = IngestProcess(proxy.port, data_dir).start(wait=True)
         device = Device(broker.port, 300, time.time_ns() // 1_000_000 - 86_400_000)
         device.start()
         for _ in range(rounds):

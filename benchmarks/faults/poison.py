@@ -57,8 +57,7 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
     good = 0
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "m") as broker:
         data_dir = Path(folder) / "data"
-        ingest = IngestProcess(broker.port, data_dir).start()
-        time.sleep(2.0)
+        ingest = IngestProcess(broker.port, data_dir).start(wait=True)
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="fault-poison")
         client.max_inflight_messages_set(1_000)
         client.connect("127.0.0.1", broker.port)

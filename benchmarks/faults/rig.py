@@ -92,11 +92,15 @@ class IngestProcess:
         )
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> IngestProcess:
+    def start(self, *, wait: bool = False) -> IngestProcess:
+        """Start; with `wait`, until the broker keeps a session for it: from then on nothing may be lost."""
         command = [sys.executable, "-m", "benchmarks.faults.ingest_process", self._spec]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        assert self.process.stdout is not None
+        if wait:
+            assert self.process.stdout.readline() == b"ready\n"
         return self
 
     def signal(self, number: int) -> None:
@@ -106,17 +110,20 @@ class IngestProcess:
     def kill(self) -> None:
         """SIGKILL: no goodbye, no flush."""
         assert self.process is not None
-        assert self.process.stdin is not None
         self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
+        self._close()
 
     def stop(self) -> None:
         """Let it commit, acknowledge and end."""
+        self._close()
+
+    def _close(self) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait(60)
+        self.process.stdout.close()
 
     def peak_mb(self) -> float:
         assert self.process is not None
