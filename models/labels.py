@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.feedback import with_feedback
 from models.settings import ModelSettings
 from plant.event import Event
 from plant.times import HOUR_MS
@@ -184,7 +185,7 @@ def label_rows(
     for asset, rows in zip(names, rows_of, strict=True):
         t = ts_ms[rows]
         for life in lives_of(
-            str(asset), log.get(str(asset), []), int(t.min()), int(t.max()), settings
+            str(asset), with_feedback(log.get(str(asset), [])), int(t.min()), int(t.max()), settings
         ):
             mine = rows[(t >= life.start_ms) & (t < life.stop_ms)]
             life_of[mine] = len(lives)
