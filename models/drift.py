@@ -137,17 +137,14 @@ def _ks(rank: NDArray[np.int64], newest: NDArray[np.bool_]) -> float:
 
 
 def should_retrain(
-    drifts: list[Drift], new_failures: int, days_since: float, every_days: float = 30.0
+    drifts: list[Drift], new_failures: int, days_since: float, settings: ModelSettings
 ) -> str | None:
-    """Say why it is time to train again; None when it is not.
-
-    By drift, by new failures (five or more: the model has something to learn), or by time.
-    """
+    """Say why it is time to train again, by drift, by new failures or by time; None when it is not."""
     drifted = [d.what for d in drifts if d.drifted]
     if drifted:
         return f"drift in {', '.join(drifted[:3])}"
-    if new_failures >= 5:
+    if new_failures >= settings.retrain_failures:
         return f"{new_failures} new failures"
-    if days_since >= every_days:
+    if days_since >= settings.retrain_days:
         return f"{days_since:.0f} days since the last training"
     return None

@@ -132,6 +132,13 @@ class ModelSettings(BaseModel):
     drivers: int = Field(default=3, ge=0, le=20, description="Drivers given with a risk.")
 
     # ---- promotion and drift
+    challengers: bool = Field(
+        default=True, description="Score age statistics and plain classifiers beside the model."
+    )
+    retrain_days: float = Field(default=30.0, gt=0, description="A model older than this is due.")
+    retrain_failures: int = Field(
+        default=5, ge=1, description="So many failures since its training make a model due."
+    )
     auto_promote: bool = Field(
         default=True, description="Let a clearly better challenger in by itself."
     )

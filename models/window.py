@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.table import FeatureTable
 from models.bins import FloatArray, make_edges
 from models.calibrate import WindowLevels, fit_window_levels
+from models.challengers import challenger_scores
 from models.crossfit import (
     CrossFit,
     Examples,
@@ -116,9 +117,14 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         if watched.any()
         else None
     )
-    tell("done", 1.0)
+    if settings.challengers:
+        tell("challengers", 0.97)
+        ahead = tuple(h for h in (24.0, 72.0, 168.0) if h <= edges[-1])
+        times = data.table.ts_ms
+        against = challenger_scores(X, rows, times, labels, oof.fold, curves, ahead, settings)
     lineage = {
         "metrics": metrics,
+        "challengers_brier": against if settings.challengers else {},
         "horizon_h": float(edges[-1]),
         "rounds": oof.rounds,
         "folds": int(oof.fold.max()) + 1,
@@ -131,6 +137,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         },
         "findings": _leaning(labels, findings),
     }
+    tell("done", 1.0)
     return WindowModel(hazard, windows, heads, lineage)
 
 

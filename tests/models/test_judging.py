@@ -212,10 +212,10 @@ def test_identical_weeks_do_not_drift_and_a_shift_does(settings: ModelSettings) 
     moved = FeatureTable(table.assets, table.ts_ms, X, table.catalogue, table.faults, table.kinds)
     drifts = check_drift(moved, cut, settings)
     assert [d.what for d in drifts if d.drifted] == ["noise"]
-    assert should_retrain(drifts, 0, 1.0) == "drift in noise"
-    assert should_retrain([], 6, 1.0) == "6 new failures"
-    assert should_retrain([], 0, 40.0) == "40 days since the last training"
-    assert should_retrain([], 0, 1.0) is None
+    assert should_retrain(drifts, 0, 1.0, settings) == "drift in noise"
+    assert should_retrain([], 6, 1.0, settings) == "6 new failures"
+    assert should_retrain([], 0, 40.0, settings) == "40 days since the last training"
+    assert should_retrain([], 0, 1.0, settings) is None
 
 
 @pytest.fixture(scope="module")

@@ -158,3 +158,5 @@ def test_manifest_says_where_the_model_comes_from(bundle: Bundle) -> None:
     assert lineage["metrics"]["skill"] > 0.1
     assert 0.7 < lineage["metrics"]["window_coverage"] < 0.9
     assert lineage["seed"] == 7
+    for scores in lineage["challengers_brier"].values():
+        assert scores["vigie"] < scores["age"]

@@ -205,6 +205,62 @@ def rollback(
 
 
 @app.command()
+def watch(
+    ctx: typer.Context,
+    kind: Annotated[str | None, typer.Option("--kind", "-k", help="Only this kind.")] = None,
+    days: Annotated[float, typer.Option(min=1, help="The newest days that are compared.")] = 14.0,
+    as_json: AsJson = False,
+) -> None:
+    """Look for drift since training, count what is new, and say whether to train again.
+
+    The finding is written to the event log. A scheduled job may train on it:
+    `vigie models watch --json | jq -e .due && vigie train`
+
+    Example: `vigie models watch --kind pump`
+    """
+    from rich.console import Console
+
+    from models.pipeline import read_history
+    from models.watch import log_watch
+    from models.watch import watch as look
+
+    context = get_context(ctx)
+    registry = _registry(context)
+    now_ms = context.clock.now_ms()
+    store = context.open_store()
+    found = []
+    try:
+        for one in registry.kinds() if kind is None else [kind]:
+            bundle = registry.champion(one)
+            if bundle is None:
+                continue
+            with Console(stderr=True).status(f"watching {one}"):
+                history = read_history(
+                    store,
+                    context.plant,
+                    context.settings.features,
+                    now_ms,
+                    state_file=context.data_dir / "features" / "train.json",
+                    regimes=registry_regimes(bundle),
+                )
+                found.append(look(bundle, history, context.settings.model, now_ms, days))
+                log_watch(store, found[-1], now_ms)
+    finally:
+        store.close()
+    if as_json:
+        _json_lines([w.to_dict() for w in found])
+        return
+    console = Console()
+    for w in found:
+        console.print(f"[bold]{w.kind}[/bold] {w.model_id}: {w.due or 'no reason to train again'}")
+        for d in w.drifts[:8]:
+            mark = "drifted" if d.drifted else "same"
+            console.print(f"  {d.what:>28}  distance {d.distance:.2f}  p {d.p_value:.3f}  {mark}")
+    if not found:
+        console.print("No model to watch yet: run `vigie train`.")
+
+
+@app.command()
 def report(
     ctx: typer.Context,
     model_id: Annotated[str, typer.Argument(help="The id or its beginning.")],
