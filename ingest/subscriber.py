@@ -20,6 +20,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -103,8 +105,11 @@ class Subscriber:
         *,
         worker: int = 0,
         waveform_reader: WaveformReader | None = None,
+        retiring: bool = False,
     ) -> None:
+        """`retiring`: take no new messages, only what the broker still keeps for this worker."""
         self._broker = broker
+        self._retiring = retiring
         self._settings = settings
         self._worker = worker
         self._client_id = f"{broker.client_id}-ingest-{worker}"
@@ -244,6 +249,7 @@ class Subscriber:
         client = make_client(self._broker, self._client_id, kind)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
         client.on_publishes = self._on_publishes
         connect(client, self._broker, self._settings.receive_maximum)
@@ -301,7 +307,11 @@ class Subscriber:
 
     def _say_goodbye(self, client: Any) -> None:
         self._commit_and_acknowledge(client)
-        client.disconnect()
+        properties = None
+        if self._retiring:
+            properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho's
+            properties.SessionExpiryInterval = 0
+        client.disconnect(properties=properties)
         until = time.monotonic() + 2.0
         while client.socket() is not None and client.want_write() and time.monotonic() < until:
             client.loop_write()
@@ -322,23 +332,29 @@ class Subscriber:
             return
         self._epoch += 1
         _log.info("ingest.connected", epoch=self._epoch, session_present=flags.session_present)
-        if self._broker.protocol == "5":
-            # Retained messages only for a subscription that is new: not at every reconnection.
-            options = SubscribeOptions(
-                qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-            )
-            wanted = [(self._shared(topic), options) for topic in self._router.subscriptions()]
-            if self._worker == 0:
-                wanted += [(topic, options) for topic in self._router.stateful_subscriptions()]
-            client.subscribe(wanted)
-        else:
+        if self._broker.protocol != "5":
             filters = (*self._router.subscriptions(), *self._router.stateful_subscriptions())
             client.subscribe([(topic, 1) for topic in filters])
+            return
+        plain = self._router.subscriptions()
+        shared = tuple(f"$share/{self._settings.share_group}/{topic}" for topic in plain)
+        if self._retiring:
+            client.unsubscribe([*plain, *shared, *self._router.stateful_subscriptions()])
+            return
+        # A session that was shared before, or was not, would bring everything twice.
+        wanted, unwanted = (plain, shared) if self._settings.workers == 1 else (shared, plain)
+        client.unsubscribe(list(unwanted))
+        if self._worker == 0:
+            wanted += self._router.stateful_subscriptions()
+        # Retained messages only for a subscription that is new: not at every reconnection.
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        client.subscribe([(topic, options) for topic in wanted])
 
-    def _shared(self, topic_filter: str) -> str:
-        if self._settings.workers == 1:
-            return topic_filter
-        return f"$share/{self._settings.share_group}/{topic_filter}"
+    def _on_unsubscribe(
+        self, _client: mqtt.Client, _data: Any, _mid: int, _reasons: list[ReasonCode], _props: Any
+    ) -> None:
+        if self._retiring:
+            self._subscribed.set()
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any

@@ -15,12 +15,10 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
-from struct import Struct
-from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -30,6 +28,7 @@ from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
+from store.journal_rows import Row, RowMaker
 from store.quarantine import BUDGET_BYTES, Quarantined, insert, trim
 
 _log = structlog.get_logger(__name__)
@@ -66,14 +65,6 @@ class CommitCount:
     quarantined: int = 0
 
 
-class _SignalSet(NamedTuple):
-    """How readings that carry their signals in one given order are packed."""
-
-    id: int
-    pack: Callable[..., bytes]
-    pick: Callable[[Any], tuple[float, ...]] | None  # None: the names are sorted already
-
-
 class Journal:
     """One writer's journal file; readers open the same file beside it (see store/schema.py).
 
@@ -89,7 +80,9 @@ class Journal:
         self._db: sqlite3.Connection | None = None
         self._tail_fd = -1
         self._quarantined_bytes = 0
-        self._forget_names()
+        self._unsaid_repeats = self._unsaid_conflicts = 0
+        self._said_at = 0.0
+        self._rows = RowMaker()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
@@ -150,12 +143,13 @@ class Journal:
 
     def _check_sequence(self, db: sqlite3.Connection) -> None:
         """Make sure that no id is given twice, and that ids known to have existed are there."""
+        # The mark first: another writer of this file may commit, and move it on, at any moment.
+        tail = schema.read_tail(self.path) or 0
         (next_id,) = db.execute("select value from meta where key='next_id'").fetchone()
         (highest,) = db.execute(
             "select max((select coalesce(max(id), 0) from reading),"
             " (select coalesce(max(id), 0) from event))"
         ).fetchone()
-        tail = schema.read_tail(self.path) or 0
         if tail > next_id:
             _log.error("journal.rows_missing", path=str(self.path), expected=tail, found=next_id)
             raise StoreError(
@@ -179,12 +173,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.close(self._tail_fd)
             self._tail_fd = -1
-        self._forget_names()
-
-    def _forget_names(self) -> None:
-        self._assets: dict[AssetPath, int] = {}
-        self._sets: dict[tuple[str, ...], _SignalSet] = {}
-        self._runs: dict[tuple[bool, str], int] = {}
+        self._rows.forget()
 
     def _error(self, what: str, error: Exception) -> StoreError:
         return StoreError(
@@ -199,15 +188,15 @@ class Journal:
         (first_id,) = db.execute("select value from meta where key='next_id'").fetchone()
         readings, stale = batch.readings, 0
         if batch.retained:
-            fresh = [r for r in batch.retained if not self._newer_stored(db, r)]
+            fresh = [r for r in batch.retained if not self._rows.is_stale(db, r)]
             stale = len(batch.retained) - len(fresh)
             readings = readings + fresh
-        rows = self._reading_rows(db, readings, first_id, batch.received_ms)
+        rows = self._rows.readings(db, readings, first_id, batch.received_ms)
         new = db.executemany(_INSERT_READING, rows).rowcount if rows else 0
         repeated = conflicting = 0
         if new != len(rows):
             repeated, conflicting = self._settle_readings(db, rows)
-        event_rows = self._event_rows(db, batch.events, first_id + len(rows), batch.received_ms)
+        event_rows = self._rows.events(db, batch.events, first_id + len(rows), batch.received_ms)
         event_new = db.executemany(_INSERT_EVENT, event_rows).rowcount if event_rows else 0
         event_repeated = event_conflicting = 0
         if event_new != len(event_rows):
@@ -224,39 +213,25 @@ class Journal:
             new, repeated, conflicting, stale,
             event_new, event_repeated, event_conflicting, len(batch.quarantined),
         )  # fmt: skip
-        if conflicting or event_conflicting:
-            _log.warning("journal.conflicts", readings=conflicting, events=event_conflicting)
-        if repeated or event_repeated:
-            _log.info("journal.repeats", readings=repeated, events=event_repeated)
+        self._say(repeated + event_repeated, conflicting + event_conflicting)
         return count
 
-    def _reading_rows(
-        self, db: sqlite3.Connection, readings: Sequence[Reading], first_id: int, received_ms: int
-    ) -> list[tuple[Any, ...]]:
-        rows = []
-        assets, sets, crc = self._assets, self._sets, schema.reading_crc
-        for row_id, reading in enumerate(readings, first_id):
-            path, values = reading.asset, reading.values
-            asset = assets.get(path) or self._asset_id(db, path)
-            names = tuple(values)
-            signals = sets.get(names) or self._signal_set(db, names)
-            numbers = signals.pick(values) if signals.pick else values.values()
-            vals = signals.pack(*numbers)
-            seq = schema.NO_SEQ if reading.seq is None else reading.seq
-            received = received_ms if reading.received_ms is None else reading.received_ms
-            run = 0
-            if reading.simulated or reading.run_id:
-                run = self._run_id(db, reading.simulated, reading.run_id)
-            ts = reading.ts_ms
-            rows.append(
-                (row_id, asset, ts, signals.id, seq, received, run, vals,
-                 crc(row_id, asset, ts, signals.id, seq, received, run, vals))
-            )  # fmt: skip
-        return rows
+    def _say(self, repeated: int, conflicting: int) -> None:
+        """Log repeats and conflicts, summed up to one line of each a second."""
+        self._unsaid_repeats += repeated
+        self._unsaid_conflicts += conflicting
+        now = time.monotonic()
+        if now - self._said_at < 1.0:
+            return
+        if self._unsaid_conflicts:
+            _log.warning("journal.conflicts", count=self._unsaid_conflicts, kept="the last")
+        if self._unsaid_repeats:
+            _log.info("journal.repeats", count=self._unsaid_repeats, kept="the first")
+        if self._unsaid_conflicts or self._unsaid_repeats:
+            self._said_at = now
+        self._unsaid_repeats = self._unsaid_conflicts = 0
 
-    def _settle_readings(
-        self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
-    ) -> tuple[int, int]:
+    def _settle_readings(self, db: sqlite3.Connection, rows: Sequence[Row]) -> tuple[int, int]:
         """Tell repeats from conflicts among the ignored rows; the last of a conflict replaces."""
         repeated = conflicting = 0
         for row in _ignored(db, "reading", rows):
@@ -274,9 +249,7 @@ class Journal:
             db.execute(_INSERT_READING, row)
         return repeated, conflicting
 
-    def _settle_events(
-        self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
-    ) -> tuple[int, int]:
+    def _settle_events(self, db: sqlite3.Connection, rows: Sequence[Row]) -> tuple[int, int]:
         repeated = conflicting = 0
         for row in _ignored(db, "event", rows):
             found = db.execute(
@@ -293,33 +266,6 @@ class Journal:
             db.execute(_INSERT_EVENT, row)
         return repeated, conflicting
 
-    def _event_rows(
-        self, db: sqlite3.Connection, events: Sequence[Event], first_id: int, received_ms: int
-    ) -> list[tuple[Any, ...]]:
-        rows = []
-        for row_id, event in enumerate(events, first_id):
-            asset = self._assets.get(event.asset) or self._asset_id(db, event.asset)
-            run = 0
-            if event.simulated or event.run_id:
-                run = self._run_id(db, event.simulated, event.run_id)
-            head = (asset, event.ts_ms, event.kind, event.mode, event.key, received_ms, run)
-            body = event_body(event)
-            rows.append((row_id, *head, body, schema.event_crc(row_id, *head, body)))
-        return rows
-
-    def _newer_stored(self, db: sqlite3.Connection, reading: Reading) -> bool:
-        """Tell whether all signals of a retained reading are stored with a newer time already."""
-        wanted = set(reading.values)
-        covering = [
-            set_id
-            for set_id, names in db.execute("select id, names from signal_set")
-            if wanted.issubset(schema.signal_set_names(names))
-        ]
-        asset = self._assets.get(reading.asset) or self._asset_id(db, reading.asset)
-        marks = ",".join("?" * len(covering))
-        sql = f"select 1 from reading where asset=? and ts>? and signals in ({marks}) limit 1"  # noqa: S608 - marks only
-        return db.execute(sql, (asset, reading.ts_ms, *covering)).fetchone() is not None
-
     def _quarantine(self, db: sqlite3.Connection, items: Sequence[Quarantined]) -> None:
         insert(db, items)
         self._quarantined_bytes += sum(len(item.payload) + 200 for item in items)
@@ -328,56 +274,6 @@ class Journal:
             dropped = trim(db, self._budget * 9 // 10)
             self._quarantined_bytes = self._budget * 9 // 10
             _log.warning("quarantine.budget", dropped=dropped, budget_bytes=self._budget)
-
-    # -- interned names ---------------------------------------------------------------------
-
-    def _asset_id(self, db: sqlite3.Connection, path: AssetPath) -> int:
-        row_id = _intern(db, "asset", "path", str(path))
-        self._assets[path] = row_id
-        return row_id
-
-    def _signal_set(self, db: sqlite3.Connection, names: tuple[str, ...]) -> _SignalSet:
-        ordered = tuple(sorted(names))
-        row_id = _intern(db, "signal_set", "names", schema.signal_set_text(ordered))
-        pick = None if names == ordered else itemgetter(*ordered)
-        found = _SignalSet(row_id, Struct(f"<{len(names)}d").pack, pick)
-        if len(self._sets) >= 10_000:  # a hostile publisher could invent orders for ever
-            self._sets.clear()
-        self._sets[names] = found
-        return found
-
-    def _run_id(self, db: sqlite3.Connection, simulated: bool, run_id: str) -> int:
-        key = (simulated, run_id)
-        known = self._runs.get(key)
-        if known is not None:
-            return known
-        found = db.execute(
-            "select id from run where simulated=? and run_id=?", (int(simulated), run_id)
-        ).fetchone()
-        if found is None:
-            (row_id,) = db.execute("select coalesce(max(id), 0) + 1 from run").fetchone()
-            crc = schema.run_crc(row_id, simulated, run_id)
-            db.execute("insert into run values(?,?,?,?)", (row_id, int(simulated), run_id, crc))
-        else:
-            (row_id,) = found
-        self._runs[key] = row_id
-        return int(row_id)
-
-
-def event_body(event: Event) -> str:
-    """Write what the event table does not hold in columns of its own, as JSON."""
-    return orjson.dumps(
-        {
-            "scope": list(event.scope),
-            "planned": event.planned,
-            "found": event.found,
-            "duration_h": event.duration_h,
-            "note": event.note,
-            "who": event.who,
-            "detail": dict(event.detail),
-        },
-        option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS,
-    ).decode()
 
 
 def event_from_row(
@@ -410,9 +306,7 @@ def event_from_row(
     )
 
 
-def _ignored(
-    db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
+def _ignored(db: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:
     there = {
         row_id
         for (row_id,) in db.execute(
@@ -421,12 +315,3 @@ def _ignored(
         )
     }
     return [row for row in rows if row[0] not in there]
-
-
-def _intern(db: sqlite3.Connection, table: str, column: str, text: str) -> int:
-    found = db.execute(f"select id from {table} where {column}=?", (text,)).fetchone()  # noqa: S608 - our own names
-    if found is not None:
-        return int(found[0])
-    (row_id,) = db.execute(f"select coalesce(max(id), 0) + 1 from {table}").fetchone()  # noqa: S608 - our own names
-    db.execute(f"insert into {table} values(?,?,?)", (row_id, text, schema.name_crc(row_id, text)))
-    return int(row_id)

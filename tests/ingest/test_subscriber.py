@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ingest.retire import retire_workers
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sparkplug_message import Payload
 from ingest.subscriber import Subscriber
@@ -297,3 +298,29 @@ def test_workers_share_the_load_and_each_has_its_journal(
     workers.stop()
     assert all(stored_in(file) for file in files)
     assert sum(len(stored_in(file)) for file in files) == 800
+
+
+def test_a_worker_less_leaves_nothing_behind(
+    mosquitto: Mosquitto, root: str, tmp_path: Path
+) -> None:
+    broker = BrokerSettings(port=mosquitto.port, client_id=root)
+    two, one = IngestSettings(workers=2), IngestSettings(workers=1)
+    plant = Plant(root=root)
+    workers = Workers(broker, two, plant, tmp_path)
+    workers.start(wait_s=20)
+    workers.stop()
+    device = Publisher(mosquitto.port)
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(100)))
+    waiting = retire_workers(broker, one, plant, tmp_path, SystemClock())
+    assert 0 < waiting < 100  # what the broker had dealt to the second worker
+    assert retire_workers(broker, one, plant, tmp_path, SystemClock()) == 0
+    journal = Journal(worker_journal(tmp_path, 0))
+    subscriber = Subscriber(broker, one, plant, journal, SystemClock())
+    subscriber.start(wait_s=10)
+    device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(100, 200)))
+    wait_until(lambda: subscriber.stats().received == 200 - waiting)
+    subscriber.stop()
+    journal.close()
+    device.close()
+    times = [ts for worker in (0, 1) for _, ts, _ in stored_in(worker_journal(tmp_path, worker))]
+    assert sorted(times) == [T0 + i for i in range(200)]

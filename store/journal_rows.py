@@ -1,0 +1,160 @@
+"""From readings and events to the journal's rows: names become numbers, values bytes, all of it a checksum.
+
+Names are interned inside the caller's transaction; after one that failed, `forget` what was learnt in it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from struct import Struct
+from typing import Any, NamedTuple
+
+import orjson
+
+from plant.asset import AssetPath
+from plant.event import Event
+from plant.reading import Reading
+from store import schema
+
+Row = tuple[Any, ...]
+#: Names kept in memory: a hostile publisher could invent them for ever.
+_MOST_NAMES = 100_000
+
+
+class _SignalSet(NamedTuple):
+    """How readings that carry their signals in one given order are packed."""
+
+    id: int
+    pack: Callable[..., bytes]
+    pick: Callable[[Any], tuple[float, ...]] | None  # None: the names are sorted already
+
+
+class RowMaker:
+    """Makes rows for one connection; its caches hold what that connection's journal has interned."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is cached: the transaction that interned it may have been rolled back."""
+        self._assets: dict[AssetPath, int] = {}
+        self._sets: dict[tuple[str, ...], _SignalSet] = {}
+        self._runs: dict[tuple[bool, str], int] = {}
+
+    def readings(
+        self, db: sqlite3.Connection, readings: Sequence[Reading], first_id: int, received_ms: int
+    ) -> list[Row]:
+        """Return rows of the table `reading` with ids from `first_id` on."""
+        rows = []
+        assets, sets, crc = self._assets, self._sets, schema.reading_crc
+        for row_id, reading in enumerate(readings, first_id):
+            path, values = reading.asset, reading.values
+            asset = assets.get(path) or self._asset_id(db, path)
+            names = tuple(values)
+            signals = sets.get(names) or self._signal_set(db, names)
+            numbers = signals.pick(values) if signals.pick else values.values()
+            vals = signals.pack(*numbers)
+            seq = schema.NO_SEQ if reading.seq is None else reading.seq
+            received = received_ms if reading.received_ms is None else reading.received_ms
+            run = 0
+            if reading.simulated or reading.run_id:
+                run = self._run_id(db, reading.simulated, reading.run_id)
+            ts = reading.ts_ms
+            rows.append(
+                (row_id, asset, ts, signals.id, seq, received, run, vals,
+                 crc(row_id, asset, ts, signals.id, seq, received, run, vals))
+            )  # fmt: skip
+        return rows
+
+    def events(
+        self, db: sqlite3.Connection, events: Sequence[Event], first_id: int, received_ms: int
+    ) -> list[Row]:
+        """Return rows of the table `event` with ids from `first_id` on."""
+        rows = []
+        for row_id, event in enumerate(events, first_id):
+            asset = self._assets.get(event.asset) or self._asset_id(db, event.asset)
+            run = 0
+            if event.simulated or event.run_id:
+                run = self._run_id(db, event.simulated, event.run_id)
+            head = (asset, event.ts_ms, event.kind, event.mode, event.key, received_ms, run)
+            body = event_body(event)
+            rows.append((row_id, *head, body, schema.event_crc(row_id, *head, body)))
+        return rows
+
+    def is_stale(self, db: sqlite3.Connection, reading: Reading) -> bool:
+        """Tell whether all signals of a retained reading are stored with a newer time already."""
+        wanted = set(reading.values)
+        covering = [
+            set_id
+            for set_id, names in db.execute("select id, names from signal_set")
+            if wanted.issubset(schema.signal_set_names(names))
+        ]
+        asset = self._assets.get(reading.asset) or self._asset_id(db, reading.asset)
+        marks = ",".join("?" * len(covering))
+        sql = f"select 1 from reading where asset=? and ts>? and signals in ({marks}) limit 1"  # noqa: S608 - marks only
+        return db.execute(sql, (asset, reading.ts_ms, *covering)).fetchone() is not None
+
+    # -- interned names ---------------------------------------------------------------------
+
+    def _asset_id(self, db: sqlite3.Connection, path: AssetPath) -> int:
+        row_id = _intern(db, "asset", "path", str(path))
+        if len(self._assets) >= _MOST_NAMES:
+            self._assets.clear()
+        self._assets[path] = row_id
+        return row_id
+
+    def _signal_set(self, db: sqlite3.Connection, names: tuple[str, ...]) -> _SignalSet:
+        ordered = tuple(sorted(names))
+        row_id = _intern(db, "signal_set", "names", schema.signal_set_text(ordered))
+        pick = None if names == ordered else itemgetter(*ordered)
+        found = _SignalSet(row_id, Struct(f"<{len(names)}d").pack, pick)
+        if len(self._sets) >= _MOST_NAMES:
+            self._sets.clear()
+        self._sets[names] = found
+        return found
+
+    def _run_id(self, db: sqlite3.Connection, simulated: bool, run_id: str) -> int:
+        key = (simulated, run_id)
+        known = self._runs.get(key)
+        if known is not None:
+            return known
+        found = db.execute(
+            "select id from run where simulated=? and run_id=?", (int(simulated), run_id)
+        ).fetchone()
+        if found is None:
+            (row_id,) = db.execute("select coalesce(max(id), 0) + 1 from run").fetchone()
+            crc = schema.run_crc(row_id, simulated, run_id)
+            db.execute("insert into run values(?,?,?,?)", (row_id, int(simulated), run_id, crc))
+        else:
+            (row_id,) = found
+        if len(self._runs) >= _MOST_NAMES:
+            self._runs.clear()
+        self._runs[key] = row_id
+        return int(row_id)
+
+
+def event_body(event: Event) -> str:
+    """Write what the event table does not hold in columns of its own, as JSON."""
+    return orjson.dumps(
+        {
+            "scope": list(event.scope),
+            "planned": event.planned,
+            "found": event.found,
+            "duration_h": event.duration_h,
+            "note": event.note,
+            "who": event.who,
+            "detail": dict(event.detail),
+        },
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS,
+    ).decode()
+
+
+def _intern(db: sqlite3.Connection, table: str, column: str, text: str) -> int:
+    found = db.execute(f"select id from {table} where {column}=?", (text,)).fetchone()  # noqa: S608 - our own names
+    if found is not None:
+        return int(found[0])
+    (row_id,) = db.execute(f"select coalesce(max(id), 0) + 1 from {table}").fetchone()  # noqa: S608 - our own names
+    db.execute(f"insert into {table} values(?,?,?)", (row_id, text, schema.name_crc(row_id, text)))
+    return int(row_id)
