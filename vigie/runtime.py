@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from features.job import FeatureJob
+from ingest.retire import retire_workers
 from ingest.subscriber import Subscriber
 from ingest.workers import Workers
 from models.registry import Registry
@@ -63,6 +64,9 @@ def open_intake(context: Context) -> Iterator[Intake]:
     with connected(settings.broker, "probe"):
         pass
     context.data_dir.mkdir(parents=True, exist_ok=True)
+    retire_workers(
+        settings.broker, settings.ingest, context.plant, context.data_dir, context.clock
+    )
     with ExitStack() as stack:
         subscriber = _subscriber(context, stack)
         forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
