@@ -105,7 +105,8 @@ def alarm_item(asset: AssetPath, alarms: Sequence[Alarm], topics: Topics) -> Ite
             "state": first.shown_state if first is not None else "normal",
             "severity": first.severity if first is not None else "normal",
             "alarms": [
-                _alarm(alarm) for alarm in sorted(alarms, key=lambda a: (a.raised_ms, a.id))
+                alarm_to_message(alarm)
+                for alarm in sorted(alarms, key=lambda a: (a.raised_ms, a.id))
             ],
             "simulated": any(alarm.simulated for alarm in alarms),
             "run_id": next((alarm.run_id for alarm in alarms if alarm.run_id), ""),
@@ -113,7 +114,8 @@ def alarm_item(asset: AssetPath, alarms: Sequence[Alarm], topics: Topics) -> Ite
     )
 
 
-def _alarm(alarm: Alarm) -> dict[str, Any]:
+def alarm_to_message(alarm: Alarm) -> dict[str, Any]:
+    """Return one alarm as the alarm message and `vigie alarms --json` show it."""
     seen, shelved = alarm.acknowledged_ms, alarm.shelved_until_ms
     return {
         "id": alarm.id,
