@@ -152,12 +152,13 @@ def _fold(
     low: int,
     high: int,
     bucket_h: float,
+    full: bool,
     light: NDArray[np.float64],
     node: NDArray[np.float64],
 ) -> None:
     """Put leaves [low, high) of a column together; those after `tree`'s are `excess`'s."""
     if column < tree.shape[1]:
-        fold(tree, leaves, column, low, high, bucket_h, node)
+        fold(tree, leaves, column, low, high, bucket_h, full, node)
     else:
         fold_light(excess, leaves, column - tree.shape[1], low, high, bucket_h, light, node)
 
@@ -181,8 +182,8 @@ def _write_windows(
 ) -> None:
     """Write every window that ends before leaf `upto` into a row.
 
-    windows: int64[W, 3] of column, buckets, series whose life bounds it (-1: none); columns after
-    those of `tree` are those of `excess`.
+    windows: int64[W, 4] of column, buckets, series whose life bounds it (-1: none), whether more
+    than the core of a node is needed; columns after those of `tree` are those of `excess`.
     stats[begin[w]:begin[w + 1]]: (statistic, column, least count).
     """
     for w in range(windows.shape[0]):
@@ -193,7 +194,8 @@ def _write_windows(
         low = max(upto - length, bound)
         if low >= upto:
             continue
-        _fold(tree, excess, leaves, column, low, upto, bucket_h, light, node)
+        full = windows[w, 3] > 0
+        _fold(tree, excess, leaves, column, low, upto, bucket_h, full, light, node)
         for k in range(begin[w], begin[w + 1]):
             stat = stats[k, 0]
             if stat != CHANGE and node[COUNT] >= stats[k, 2]:
@@ -203,7 +205,7 @@ def _write_windows(
                 now, now_lo = node[MEAN], node[MEAN_LO]
                 before = max(low - length, bound)
                 if before < low:
-                    _fold(tree, excess, leaves, column, before, low, bucket_h, light, node)
+                    _fold(tree, excess, leaves, column, before, low, bucket_h, False, light, node)
                     if node[COUNT] > 0:
                         row[stats[k, 1]] = (now - node[MEAN]) + (now_lo - node[MEAN_LO])
 

@@ -86,6 +86,38 @@ def merge_into(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> 
 
 
 @njit(cache=True, nogil=True)
+def merge_core(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> None:
+    """Do what `merge_into` does to count, mean, M2, extremes and slope, and leave out the rest.
+
+    The same operations in the same order, so what it gives is the same bits for half the work.
+    """
+    if b[COUNT] == 0.0:
+        return
+    if a[COUNT] == 0.0:
+        for k in range(COVERED):
+            a[k] = b[k]
+        a[T_MEAN] += shift
+        return
+    n = a[COUNT] + b[COUNT]
+    w = b[COUNT] / n
+    both = a[COUNT] * w
+    d = (b[MEAN] - a[MEAN]) + (b[MEAN_LO] - a[MEAN_LO])
+    dt = (b[T_MEAN] + shift) - a[T_MEAN]
+    a[M2] += b[M2] + d * d * both
+    a[TX] += b[TX] + d * dt * both
+    a[T_M2] += b[T_M2] + dt * dt * both
+    a[T_MEAN] += dt * w
+    step = a[MEAN_LO] + d * w
+    mean = a[MEAN] + step
+    part = mean - a[MEAN]
+    a[MEAN_LO] = (a[MEAN] - (mean - part)) + (step - part)
+    a[MEAN] = mean
+    a[MIN] = min(a[MIN], b[MIN])
+    a[MAX] = max(a[MAX], b[MAX])
+    a[COUNT] = n
+
+
+@njit(cache=True, nogil=True)
 def grow(tree: NDArray[np.float64], leaves: int, low: int, high: int, bucket_h: float) -> None:
     """Bring the blocks above leaves [low, high) up to date.
 
@@ -117,9 +149,13 @@ def fold(
     low: int,
     high: int,
     bucket_h: float,
+    full: bool,
     out: NDArray[np.float64],
 ) -> None:
-    """Put the merge of leaves [low, high) of signal s into `out`; times count from leaf `low`."""
+    """Put the merge of leaves [low, high) of signal s into `out`; times count from leaf `low`.
+
+    full: also the third and fourth moment, coverage and gaps.
+    """
     out[COUNT] = 0.0
     i = low
     while i < high:
@@ -128,7 +164,10 @@ def fold(
             level += 1
             below += width
             width //= 2
-        merge_into(out, tree[below + (i >> level), s], bucket_h * (i - low))
+        if full:
+            merge_into(out, tree[below + (i >> level), s], bucket_h * (i - low))
+        else:
+            merge_core(out, tree[below + (i >> level), s], bucket_h * (i - low))
         i += 1 << level
 
 

@@ -79,7 +79,7 @@ class KindPlan:
     def longest(self) -> int:
         """Buckets a row may look back at most, the window before the longest one included."""
         looks = [1]
-        for w, (_, length, _) in enumerate(self.windows):
+        for w, length in enumerate(self.windows[:, 1]):
             before = self.stats[self.begin[w] : self.begin[w + 1], 0] == CHANGE
             looks.append(int(length) * (2 if before.any() else 1))
         return max(looks)
@@ -221,10 +221,18 @@ def _windows(
     begin = np.cumsum([0, *(len(stats) for stats in wanted.values())])
     stats = [row for rows in wanted.values() for row in rows]
     return (
-        np.array(list(wanted), dtype=np.int64).reshape(-1, 3),
+        np.array([(*key, _full(found)) for key, found in wanted.items()], dtype=np.int64).reshape(
+            -1, 4
+        ),
         begin.astype(np.int64),
         np.array(stats, dtype=np.int64).reshape(-1, 3),
     )
+
+
+def _full(found: list[tuple[int, int, int]]) -> bool:
+    """Tell whether a window needs more of its nodes than their core."""
+    beyond = {WINDOW_STATS.index(s) for s in ("skewness", "kurtosis", "missing", "gap")}
+    return any(stat in beyond for stat, _, _ in found)
 
 
 def _find(catalogue: Catalogue, name: str) -> int:
