@@ -64,9 +64,7 @@ def open_intake(context: Context) -> Iterator[Intake]:
     with connected(settings.broker, "probe"):
         pass
     context.data_dir.mkdir(parents=True, exist_ok=True)
-    retire_workers(
-        settings.broker, settings.ingest, context.plant, context.data_dir, context.clock
-    )
+    retire_workers(settings.broker, settings.ingest, context.plant, context.data_dir, context.clock)
     with ExitStack() as stack:
         subscriber = _subscriber(context, stack)
         forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
