@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ingest.client import secure
 from ingest.retire import retire_workers
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sparkplug_message import Payload
@@ -324,3 +327,56 @@ def test_a_worker_less_leaves_nothing_behind(
     device.close()
     times = [ts for worker in (0, 1) for _, ts, _ in stored_in(worker_journal(tmp_path, worker))]
     assert sorted(times) == [T0 + i for i in range(200)]
+
+
+TLS = Path(__file__).parent / "tls"
+
+
+@both_ways
+def test_tls_and_a_password(journal: Journal, root: str, tmp_path: Path, receive: str) -> None:
+    """The certificate in tests/ingest/tls is for loopback only and valid for a hundred years."""
+    port = free_port()
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "vigie", "secret"], check=True)
+    passwords.chmod(0o600)
+    (tmp_path / "password").write_text("secret\n")
+    config = "\n".join(
+        [
+            f"listener {port} 127.0.0.1", "allow_anonymous false", f"password_file {passwords}",
+            f"certfile {TLS / 'cert.pem'}", f"keyfile {TLS / 'key.pem'}",
+        ]
+    )  # fmt: skip
+    broker = {"port": port, "client_id": root, "ca_file": TLS / "cert.pem", "username": "vigie"}
+    with Mosquitto(tmp_path / "broker", port, config=config):
+        good = BrokerSettings(**broker, password_file=tmp_path / "password")
+        settings = IngestSettings(receive=receive)
+        subscriber = Subscriber(good, settings, Plant(root=root), journal, SystemClock())
+        subscriber.start(wait_s=10)
+        device = Publisher.__new__(Publisher)
+        device.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        secure(device.client, good)
+        device.client.connect("127.0.0.1", port)
+        device.client.loop_start()
+        device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i, a=1) for i in range(3000)))
+        wait_until(lambda: subscriber.stats().acknowledged == 3000)
+        device.close()
+        subscriber.stop()
+        (tmp_path / "password").write_text("wrong\n")
+        refused = Subscriber(good, settings, Plant(root=root), journal, SystemClock())
+        with pytest.raises(BrokerError, match="username and password_file"):
+            refused.start(wait_s=3)
+    assert len(stored(journal)) == 3000
+
+
+def test_every_reason_is_documented() -> None:
+    root = Path(__file__).resolve().parents[2]
+    documented = (root / "docs" / "ingest.md").read_text(encoding="utf-8")
+    used: set[str] = set()
+    for folder in ("ingest", "plant"):
+        for file in (root / folder).glob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            used.update(
+                re.findall(r"(?:PayloadError|StampError|_UnknownMetricError)\(\s*\"(\w+)\"", text)
+            )
+    assert len(used) > 20
+    assert {reason for reason in used if not re.search(rf"\b{reason}\b", documented)} == set()
