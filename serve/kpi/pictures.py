@@ -32,11 +32,11 @@ def stoppage_by_week(scope: Scope) -> str:
     at = range(len(starts))
     axes.bar(at, planned, color=_BLUE, label="planned", width=0.7)
     axes.bar(at, unplanned, bottom=planned, color=_RED, label="unplanned", width=0.7)
-    every = max(1, len(labels) // 8)
+    every = -(-len(labels) // 7)
     axes.set_xticks(list(at)[::every], labels[::every])
     axes.set_ylabel("machine hours")
     axes.set_ylim(bottom=0, top=None if any(planned) or any(unplanned) else 1)
-    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return _svg(figure)
 
 

@@ -71,6 +71,18 @@ class Slot:
     opened_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Work that has begun or begins within the notice: it takes people and place, and stays."""
+
+    crew: str
+    line_path: str
+    start_ms: int
+    stop_ms: int
+    crew_size: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """One planning question, self-contained: whoever holds it can solve it or check an answer."""
@@ -81,6 +93,13 @@ class Request:
     jobs: tuple[Job, ...]
     wishes: Mapping[JobId, Wish] = field(default_factory=dict)
     before: Mapping[JobId, Slot] = field(default_factory=dict)
+    under_way: tuple[UnderWay, ...] = ()
+
+    def stock(self, part: str) -> int:
+        """Return how many of a part work under way leaves in stock."""
+        spec = self.plant.parts.get(part)
+        used = sum(work.parts.get(part, 0) for work in self.under_way)
+        return max(spec.stock - used, 0) if spec is not None else 0
 
 
 def job_key(asset: AssetPath, mode: str, opened_ms: int) -> str:

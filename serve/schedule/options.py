@@ -51,7 +51,8 @@ class Options:
     stop_h: float64[N], hours of stoppage outside breaks; stay: float64[N], what leaving the job's old
     slot must gain; later_cost: float64[J], of giving a job no slot (inf for a pinned one);
     line_of: int64[J]; carried: cells worked by options whose work is interrupted (all others work
-    from start to stop); notes: wishes that cannot be fulfilled, and why.
+    from start to stop); people: int64[crews, cells] and room: int64[L, cells], what work under way
+    leaves of each crew and of each line's limit; unpinned: jobs whose pinned start is impossible.
     """
 
     grid: Grid
@@ -69,7 +70,9 @@ class Options:
     stay_later: Floats
     later_cost: Floats
     carried: Mapping[int, Ints]
-    notes: tuple[str, ...]
+    people: Ints
+    room: Ints
+    unpinned: tuple[int, ...]
 
     def of_job(self, index: int) -> Ints:
         """Return the options of one job."""
@@ -101,7 +104,7 @@ def make_options(request: Request) -> Options:
     grid = make_grid(request)
     lines = _lines(request, grid)
     line_of = np.array([lines.names.index(job.asset.line_path) for job in request.jobs], np.int64)
-    batches, notes = _batches(request, grid)
+    batches, unpinned = _batches(request, grid)
     sizes = np.array([len(batch.start) for batch in batches], np.int64)
     job = np.repeat(np.array([batch.job for batch in batches], np.int64), sizes)
     crew = np.repeat(np.array([batch.crew for batch in batches], np.int64), sizes)
@@ -115,9 +118,10 @@ def make_options(request: Request) -> Options:
     )
     for index, item in enumerate(request.jobs):
         wish = request.wishes.get(item.id)
-        if wish is not None and wish.pinned_ms is not None and (job == index).any():
+        if wish is not None and wish.pinned_ms is not None and index not in unpinned:
             later[index] = math.inf
     stay = _stay(request, grid, job, crew, start)
+    people, room = _left(request, grid, lines)
     return Options(
         grid=grid,
         jobs=request.jobs,
@@ -140,7 +144,9 @@ def make_options(request: Request) -> Options:
             for b, batch in enumerate(batches)
             for k, cells in enumerate(batch.cells)
         },
-        notes=tuple(notes),
+        people=people,
+        room=room,
+        unpinned=tuple(sorted(unpinned)),
     )
 
 
@@ -205,11 +211,11 @@ def _local_days(grid: Grid, zone: ZoneInfo) -> list[int]:
     ]
 
 
-def _batches(request: Request, grid: Grid) -> tuple[list[_Batch], list[str]]:
+def _batches(request: Request, grid: Grid) -> tuple[list[_Batch], set[int]]:
     crews = request.plant.crews
     hours = [grid.inside(crew_hours(request.plant, c, grid.start_ms, grid.stop_ms)) for c in crews]
     batches: list[_Batch] = []
-    notes: list[str] = []
+    unpinned: set[int] = set()
     for index, job in enumerate(request.jobs):
         slots = math.ceil(job.duration_h / grid.slot_h - 1e-9)
         first = _first_cell(request, job, grid)
@@ -219,8 +225,11 @@ def _batches(request: Request, grid: Grid) -> tuple[list[_Batch], list[str]]:
                 batch = _starts(index, number, hours[number], slots)
                 batch.keep(batch.start >= first)
                 found.append(batch)
-        batches += _pinned(request, job, grid, found, notes)
-    return batches, notes
+        kept = _pinned(request, job, grid, found)
+        if kept is None:
+            unpinned.add(index)
+        batches += found if kept is None else kept
+    return batches, unpinned
 
 
 def _starts(job: int, crew: int, hours: NDArray[np.bool_], slots: int) -> _Batch:
@@ -246,28 +255,22 @@ def _first_cell(request: Request, job: Job, grid: Grid) -> int:
         earliest = max(earliest, wish.not_before_ms)
     for name, count in job.parts.items():
         part = request.plant.parts.get(name)
-        if part is not None and count > part.stock:
+        if part is not None and count > request.stock(name):
             earliest = max(earliest, request.now_ms + round(part.lead_time_d * DAY_MS))
     return -(-(earliest - grid.start_ms) // grid.slot_ms)
 
 
-def _pinned(
-    request: Request, job: Job, grid: Grid, found: list[_Batch], notes: list[str]
-) -> list[_Batch]:
-    """Return only the pinned slot of a pinned job, or everything with a note when it is impossible."""
+def _pinned(request: Request, job: Job, grid: Grid, found: list[_Batch]) -> list[_Batch] | None:
+    """Return only the pinned slot of a pinned job; None when no crew could do it there."""
     wish = request.wishes.get(job.id)
     if wish is None or wish.pinned_ms is None:
         return found
-    cell = (wish.pinned_ms - grid.start_ms) // grid.slot_ms
+    cell, rest = divmod(wish.pinned_ms - grid.start_ms, grid.slot_ms)
     masks = [
         (b.start == cell) & (wish.crew in {"", request.plant.crews[b.crew].name}) for b in found
     ]
-    if not any(mask.any() for mask in masks):
-        notes.append(
-            f"{job.asset} {job.mode}: the pinned start is outside the hours of every crew "
-            "that could do it, or its parts are not there by then; it was planned freely."
-        )
-        return found
+    if rest or not any(mask.any() for mask in masks):
+        return None
     for batch, mask in zip(found, masks, strict=True):
         batch.keep(mask)
     return found
@@ -277,6 +280,22 @@ def _cost(request: Request, grid: Grid, batch: _Batch) -> Floats:
     job, crew = request.jobs[batch.job], request.plant.crews[batch.crew]
     start_ms = grid.start_ms + batch.start * grid.slot_ms
     return start_cost(request, job, start_ms) + labour_cost(crew, job)
+
+
+def _left(request: Request, grid: Grid, lines: Lines) -> tuple[Ints, Ints]:
+    """Return what work under way leaves: people of each crew, machines out of each line, by cell."""
+    people = np.repeat(np.array([[c.size] for c in request.plant.crews], np.int64), grid.cells, 1)
+    people = people.reshape(len(request.plant.crews), grid.cells)
+    room = np.repeat(lines.limit[:, None], grid.cells, 1)
+    crews = {crew.name: number for number, crew in enumerate(request.plant.crews)}
+    for work in request.under_way:
+        first = max((work.start_ms - grid.start_ms) // grid.slot_ms, 0)
+        last = max(-((grid.start_ms - work.stop_ms) // grid.slot_ms), 0)
+        if work.crew in crews:
+            people[crews[work.crew], first:last] -= work.crew_size
+        if work.line_path in lines.names:
+            room[lines.names.index(work.line_path), first:last] -= 1
+    return np.maximum(people, 0), np.maximum(room, 0)
 
 
 def _stay(request: Request, grid: Grid, job: Ints, crew: Ints, start: Ints) -> Floats:

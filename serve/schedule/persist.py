@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from plant.asset import AssetPath
@@ -14,6 +13,7 @@ from serve.schedule.job import JobId, Wish
 from serve.schedule.plan import (
     Plan,
     PlannedJob,
+    in_order,
     job_from_dict,
     job_to_dict,
     plan_from_parts,
@@ -103,9 +103,7 @@ def load_plan(store: Store, now_ms: int) -> Plan | None:
         for event in events
         if event.ts_ms == head.ts_ms and event.detail.get("action") == "job"
     )
-    order = {"pinned": 0, "proposed": 0, "later": 1, "cancelled": 2, "done": 2}
-    ordered = sorted(jobs, key=lambda j: (order[j.state], j.start_ms or 0, j.key))
-    return plan_from_parts(head.detail, tuple(ordered))
+    return plan_from_parts(head.detail, in_order(jobs))
 
 
 def load_wishes(store: Store, now_ms: int, current: Plan | None) -> dict[JobId, Wish]:
@@ -195,8 +193,3 @@ def _change(job: PlannedJob, previous: Plan | None) -> str:
     if not job.open:
         return job.state
     return "kept" if replace(job, revision=old.revision) == job else "changed"
-
-
-def closed_keys(events: Iterable[Event]) -> set[str]:
-    """Return the job keys that maintenance reports name."""
-    return {str(e.detail["job"]) for e in events if e.kind == "maintenance" and "job" in e.detail}

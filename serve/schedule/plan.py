@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -97,6 +97,12 @@ class Plan:
     def job(self, key: str) -> PlannedJob | None:
         """Return the job with this key, if there is one."""
         return next((job for job in self.jobs if job.key == key), None)
+
+
+def in_order(jobs: Iterable[PlannedJob]) -> tuple[PlannedJob, ...]:
+    """Return open jobs by start, those without a slot, then closed ones."""
+    rank = {"pinned": 0, "proposed": 0, "later": 1, "cancelled": 2, "done": 2}
+    return tuple(sorted(jobs, key=lambda j: (rank[j.state], j.start_ms or 0, j.key)))
 
 
 def job_to_dict(job: PlannedJob) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from plant.config import Plant
 from plant.event import Event
 from plant.risk import Risk
-from plant.times import DAY_MS, to_iso
+from plant.times import DAY_MS, HOUR_MS
 from serve.schedule.explain import explain
-from serve.schedule.job import JobId, Request, Slot, Wish, make_jobs
-from serve.schedule.options import Options
-from serve.schedule.plan import Plan, PlannedJob
+from serve.schedule.job import JobId, Request, Slot, UnderWay, Wish, make_jobs
+from serve.schedule.plan import Plan, PlannedJob, in_order
 from serve.schedule.settings import ScheduleSettings
 from serve.schedule.solve import solve_request
 from serve.schedule.verify import Placed, verify
@@ -35,7 +34,8 @@ def plan(
     `previous` gives keys, revisions and the slots that are only left for a gain; `events` tell which
     of its jobs were done (maintenance) or came too late (failure).
     """
-    closed, running, slots = _carry_over(previous, tuple(events), now_ms)
+    soon_ms = now_ms + round(settings.notice_h * HOUR_MS)
+    closed, running, slots = _carry_over(previous, tuple(events), now_ms, soon_ms)
     busy = {job.id for job in running}
     jobs = tuple(
         job for job in make_jobs(plant, risks, now_ms, settings, slots) if job.id not in busy
@@ -47,6 +47,11 @@ def plan(
         jobs=jobs,
         wishes=dict(wishes or {}),
         before={job_id: slot for job_id, slot in slots.items() if slot.crew},
+        under_way=tuple(
+            UnderWay(j.crew, j.asset.line_path, j.start_ms, j.stop_ms, j.crew_size, j.parts)
+            for j in running
+            if j.start_ms is not None and j.stop_ms is not None
+        ),
     )
     solution = solve_request(request)
     board = solution.board
@@ -64,23 +69,26 @@ def plan(
         start_ms=solution.options.grid.start_ms,
         stop_ms=solution.options.grid.stop_ms,
         currency=plant.currency,
-        jobs=(*fresh, *running, *_gone(previous, fresh, closed, busy, now_ms)),
+        jobs=in_order((*fresh, *running, *_gone(previous, fresh, closed, busy, now_ms))),
         cost=cost,
         bound=solution.bound,
         gap=solution.gap,
         greedy_cost=solution.greedy_cost,
         method=solution.method,
         seconds=solution.seconds,
-        orders=_orders(solution.options, plant, fresh),
+        orders=_orders(plant, (*fresh, *running)),
         notes=solution.notes,
         violations=tuple(v.sentence for v in checked.violations),
     )
 
 
 def _carry_over(
-    previous: Plan | None, events: tuple[Event, ...], now_ms: int
+    previous: Plan | None, events: tuple[Event, ...], now_ms: int, soon_ms: int
 ) -> tuple[dict[str, str], tuple[PlannedJob, ...], dict[JobId, Slot]]:
-    """Sort the old plan's open jobs: closed (key → state), under way, and to plan again."""
+    """Sort the old plan's open jobs: closed (key → state), under way, and to plan again.
+
+    What starts within the notice counts as under way: the crew has been told.
+    """
     closed: dict[str, str] = {}
     running: list[PlannedJob] = []
     slots: dict[JobId, Slot] = {}
@@ -90,7 +98,7 @@ def _carry_over(
         state = _closed_by(job, events)
         if state:
             closed[job.key] = state
-        elif job.start_ms is not None and job.stop_ms is not None and job.start_ms <= now_ms:
+        elif job.start_ms is not None and job.stop_ms is not None and job.start_ms < soon_ms:
             if now_ms < job.stop_ms:
                 running.append(job)
             else:
@@ -123,6 +131,8 @@ def _with_revision(line: PlannedJob, previous: Plan | None) -> PlannedJob:
         line.crew,
         line.state,
     )
+    if line.state == "later":  # calendars go on showing where it was cancelled
+        line = replace(line, moved_from_ms=old.start_ms or old.moved_from_ms)
     return replace(line, revision=old.revision + (0 if same else 1))
 
 
@@ -166,7 +176,7 @@ def _gone(
     return gone
 
 
-def _orders(options: Options, plant: Plant, lines: tuple[PlannedJob, ...]) -> dict[str, int]:
+def _orders(plant: Plant, lines: tuple[PlannedJob, ...]) -> dict[str, int]:
     """Return the parts that planned jobs need beyond the stock."""
     need: dict[str, int] = {}
     for line in lines:
@@ -178,8 +188,3 @@ def _orders(options: Options, plant: Plant, lines: tuple[PlannedJob, ...]) -> di
         for name, count in sorted(need.items())
         if name in plant.parts and count > plant.parts[name].stock
     }
-
-
-def describe_window(plan_: Plan) -> str:
-    """Return the plan's horizon for people, in UTC."""
-    return f"{to_iso(plan_.start_ms)} – {to_iso(plan_.stop_ms)}"

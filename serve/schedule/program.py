@@ -83,7 +83,7 @@ def build(request: Request, options: Options) -> Program:
     rows.put(each + can_wait, n_options + can_wait, 1.0)
     option, cell = worked_cells(options)
     size = np.array([job.crew_size for job in options.jobs], np.float64)
-    people = np.repeat(np.array([crew.size for crew in options.crews], np.float64), cells)
+    people = options.people.ravel().astype(np.float64)
     crews = rows.block(len(people), -np.inf, people)
     rows.put(crews + options.crew[option] * cells + cell, option, size[options.job[option]])
     _parts(request, options, rows)
@@ -154,11 +154,12 @@ def _parts(request: Request, options: Options, rows: _Rows) -> None:
     start_ms = options.grid.start_ms + options.start * options.grid.slot_ms
     for name, part in request.plant.parts.items():
         need = np.array([job.parts.get(name, 0) for job in options.jobs], np.float64)
-        if need.sum() <= part.stock:
+        stock = request.stock(name)
+        if need.sum() <= stock:
             continue
         early = start_ms < request.now_ms + round(part.lead_time_d * 86_400_000)
         uses = np.flatnonzero(early & (need[options.job] > 0))
-        row = rows.block(1, -np.inf, float(part.stock))
+        row = rows.block(1, -np.inf, float(stock))
         rows.put(np.full(len(uses), row), uses, need[options.job[uses]])
 
 
@@ -181,8 +182,8 @@ def _line_rows(
     option, cell = out_cells(options)
     out_line = line[option]
     cells = options.grid.cells
-    crowded = (jobs_on > lines.limit)[out_line]
-    limits = rows.block(len(lines.names) * cells, -np.inf, np.repeat(lines.limit, cells))
+    crowded = (jobs_on > options.room.min(axis=1, initial=10**6))[out_line]
+    limits = rows.block(len(lines.names) * cells, -np.inf, options.room.ravel().astype(np.float64))
     rows.put(limits + out_line[crowded] * cells + cell[crowded], option[crowded], 1.0)
     costs = []
     counts = parallel[out_line] & (lines.producing_h[out_line, cell] > 0)

@@ -20,14 +20,12 @@ class Board:
         self.request, self.options = request, options
         cells = options.grid.cells
         lines = options.lines
-        self.people = np.repeat(
-            np.array([crew.size for crew in options.crews], dtype=np.int64)[:, None], cells, axis=1
-        )
+        self.people = options.people.copy()
         self.out = np.zeros((len(lines.names), cells), np.int64)
         self.day0 = int(lines.day.min()) if lines.day.size else 0
         days = int(lines.day.max()) - self.day0 + 1 if lines.day.size else 1
         self.run_down = np.zeros((len(lines.names), days), np.int64)
-        self.early_parts = {name: part.stock for name, part in request.plant.parts.items()}
+        self.early_parts = {name: request.stock(name) for name in request.plant.parts}
         self.chosen = np.full(len(options.jobs), -1, np.int64)
         self._by_job = [options.of_job(j) for j in range(len(options.jobs))]
         self._arrival = {
@@ -55,7 +53,7 @@ class Board:
             return mine
         item = options.jobs[job]
         no_people = _before(self.people < item.crew_size)
-        full = _before(self.out >= options.lines.limit[:, None])
+        full = _before(self.out >= options.room)
         start, stop, crew = options.start[mine], options.stop[mine], options.crew[mine]
         line = options.line_of[job]
         fits = full[line, stop] == full[line, start]

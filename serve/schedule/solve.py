@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serve.schedule.greedy import board_of, greedy, improve
-from serve.schedule.job import JobId, Request, Wish
+from serve.schedule.greedy import greedy, improve
+from serve.schedule.job import Job, JobId, Request, Wish
 from serve.schedule.options import Options, make_options
 from serve.schedule.score import Board
 
@@ -55,7 +55,7 @@ def solve_request(request: Request) -> Solution:
         greedy_cost=greedy_cost,
         method=method,
         seconds=time.monotonic() - started,
-        notes=(*options.notes, *notes),
+        notes=tuple(notes),
     )
 
 
@@ -64,6 +64,13 @@ def _with_possible_pins(request: Request) -> tuple[Request, Options, Board, list
     notes: list[str] = []
     while True:
         options = make_options(request)
+        if options.unpinned:
+            why = (
+                "the pinned start is outside the hours of every crew that could do it, off the "
+                "plan's grid, or its parts are not there by then"
+            )
+            request = _drop(request, options.jobs[options.unpinned[0]], why, notes)
+            continue
         board = greedy(request, options)
         stuck = [
             options.jobs[j]
@@ -72,15 +79,14 @@ def _with_possible_pins(request: Request) -> tuple[Request, Options, Board, list
         ]
         if not stuck:
             return request, options, improve(board), notes
-        notes.append(
-            f"{stuck[0].asset} {stuck[0].mode}: the pinned start collides with another pinned job "
-            "(crew, line or parts); it was planned freely."
-        )
-        request = replace(request, wishes=_without_pin(request.wishes, stuck[0].id))
+        why = "the pinned start collides with another pinned job (crew, line or parts)"
+        request = _drop(request, stuck[0], why, notes)
+
+
+def _drop(request: Request, job: Job, why: str, notes: list[str]) -> Request:
+    notes.append(f"{job.asset} {job.mode}: {why}; it was planned freely.")
+    return replace(request, wishes=_without_pin(request.wishes, job.id))
 
 
 def _without_pin(wishes: Mapping[JobId, Wish], job: JobId) -> dict[JobId, Wish]:
     return {key: replace(w, pinned_ms=None) if key == job else w for key, w in wishes.items()}
-
-
-__all__ = ["Solution", "board_of", "solve_request"]

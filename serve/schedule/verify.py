@@ -69,7 +69,7 @@ def verify(request: Request, placed: Sequence[Placed]) -> Verdict:
     work = {item.job: _working_steps(request.plant, crew, item) for item, _, crew in sound}
     for item, job, crew in sound:
         found += _alone(request, item, job, crew, work[item.job])
-    found += _people(sound, work) + _out_at_once(request.plant, sound) + _parts(request, sound)
+    found += _people(request, sound, work) + _out_at_once(request, sound) + _parts(request, sound)
     return Verdict(tuple(found), _cost(request, sound))
 
 
@@ -117,24 +117,34 @@ def _alone(
 
 
 def _people(
-    sound: list[tuple[Placed, Job, CrewSpec]], work: dict[JobId, list[int]]
+    request: Request, sound: list[tuple[Placed, Job, CrewSpec]], work: dict[JobId, list[int]]
 ) -> list[Violation]:
     used: dict[tuple[str, int], int] = defaultdict(int)
     sizes = {crew.name: crew.size for _, _, crew in sound}
+    for begun in request.under_way:
+        for step in range(begun.start_ms, begun.stop_ms, STEP):
+            used[begun.crew, step] += begun.crew_size
     for item, job, crew in sound:
         for step in work[item.job]:
             used[crew.name, step] += job.crew_size
-    over = sorted({name for (name, _), count in used.items() if count > sizes[name]})
+    worked = {(crew.name, step) for item, _, crew in sound for step in work[item.job]}
+    over = sorted({name for name, step in worked if used[name, step] > sizes[name]})
     return [Violation("crew_hours", f"{name} would have to be in two places.") for name in over]
 
 
-def _out_at_once(plant: Plant, sound: list[tuple[Placed, Job, CrewSpec]]) -> list[Violation]:
+def _out_at_once(request: Request, sound: list[tuple[Placed, Job, CrewSpec]]) -> list[Violation]:
+    plant = request.plant
     out: dict[tuple[str, int], int] = defaultdict(int)
     limits = {job.asset.line_path: plant.line_spec(job.asset).max_concurrent for _, job, _ in sound}
+    asked: set[tuple[str, int]] = set()
     for item, job, _ in sound:
         for step in range(item.start_ms, item.stop_ms, STEP):
             out[job.asset.line_path, step] += 1
-    over = sorted({line for (line, _), count in out.items() if count > limits[line]})
+            asked.add((job.asset.line_path, step))
+    for begun in request.under_way:
+        for step in range(begun.start_ms, begun.stop_ms, STEP):
+            out[begun.line_path, step] += 1
+    over = sorted({line for line, step in asked if out[line, step] > limits[line]})
     return [Violation("line", f"{line} would have too many machines out at once.") for line in over]
 
 
@@ -143,7 +153,8 @@ def _parts(request: Request, sound: list[tuple[Placed, Job, CrewSpec]]) -> list[
     for name, part in request.plant.parts.items():
         arrival = request.now_ms + part.lead_time_d * 24 * HOUR
         early = sum(j.parts.get(name, 0) for p, j, _ in sound if p.start_ms < arrival)
-        if early > part.stock:
+        gone = sum(begun.parts.get(name, 0) for begun in request.under_way)
+        if early and early + gone > part.stock:
             found.append(
                 Violation(
                     "parts", f"{early} × {name} before new ones can come, {part.stock} there."
