@@ -20,11 +20,16 @@ class Encoder:
         self._reader = reader
         self._heads: dict[tuple[int, int], tuple[str, str] | None] = {}
         self._formats: dict[int, str | None] = {}
+        self._generation = -1
 
     def after(self, cursor: int, limit: int) -> tuple[list[str], list[str], int]:
         """Return (reading lines, event lines, next cursor) in order of arrival after `cursor`."""
         reader = self._reader
         with reader.connection() as db:
+            if reader.generation != self._generation:
+                self._heads.clear()
+                self._formats.clear()
+                self._generation = reader.generation
             rows, event_rows, last = reader.rows_after(db, cursor, limit)
             lines: list[str] = [""] * len(rows)
             by_set: dict[int, list[int]] = {}

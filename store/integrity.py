@@ -20,6 +20,7 @@ import structlog
 from plant.clock import Clock
 from plant.errors import StoreError
 from store import schema
+from store.in_use import InUse
 from store.journal import Journal
 from store.quarantine import BUDGET_BYTES
 from store.salvage import salvage
@@ -113,6 +114,12 @@ def _row_problems(db: sqlite3.Connection) -> Iterator[tuple[str, int]]:
 
 
 def _sequence_problems(db: sqlite3.Connection, path: Path) -> Iterator[str]:
+    # The sequence is read last: a writer beside us may move it on at any moment.
+    mark = schema.read_tail(path)
+    (highest,) = db.execute(
+        "select max((select coalesce(max(id), 0) from reading not indexed),"
+        " (select coalesce(max(id), 0) from event not indexed))"
+    ).fetchone()
     meta = dict(db.execute("select key, value from meta"))
     if meta.get("schema_version") != schema.SCHEMA_VERSION:
         yield f"its version is {meta.get('schema_version')!r}, not {schema.SCHEMA_VERSION}"
@@ -120,13 +127,8 @@ def _sequence_problems(db: sqlite3.Connection, path: Path) -> Iterator[str]:
     if not isinstance(next_id, int):
         yield "its sequence is missing"
         return
-    (highest,) = db.execute(
-        "select max((select coalesce(max(id), 0) from reading not indexed),"
-        " (select coalesce(max(id), 0) from event not indexed))"
-    ).fetchone()
     if highest >= next_id:
         yield f"its sequence ({next_id}) is behind its rows ({highest})"
-    mark = schema.read_tail(path)
     if mark is not None and mark > next_id:
         yield f"its last {mark - next_id} entries are missing"
     if mark is None and next_id > 1:
@@ -185,24 +187,48 @@ def open_journal(
     """Open a journal for writing; one that is damaged is mended first, and that is logged.
 
     A journal beyond `full_check_bytes` is only examined whole when it does not open; `vigie doctor`
-    examines any. Raises StoreError when it cannot be opened or set aside.
+    examines any. Raises StoreError when it cannot be opened, or is damaged and in use by another.
     """
+    lock = InUse(path)
     try:
-        size = path.stat().st_size
-    except OSError:
-        size = 0
-    if _left_behind(path) or 0 < size <= full_check_bytes:
-        report = examine(path)
-        if not report.sound:
-            mend(path, clock, report)
-    try:
-        return Journal(path, quarantine_budget_bytes=quarantine_budget_bytes)
-    except StoreError:
-        report = examine(path)
-        if report.sound:
-            raise  # not damage: permissions, a full disk
+        if _left_behind(path) or 0 < _size(path) <= full_check_bytes:
+            report = examine(path)
+            if not report.sound:
+                _mend_alone(path, clock, report, lock)
+        try:
+            return _HeldJournal(path, quarantine_budget_bytes, lock)
+        except StoreError:
+            report = examine(path)
+            if report.sound:
+                raise  # not damage: permissions, a full disk
+            _mend_alone(path, clock, report, lock)
+            return _HeldJournal(path, quarantine_budget_bytes, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+class _HeldJournal(Journal):
+    """A journal that says it is in use until it is closed."""
+
+    def __init__(self, path: Path, quarantine_budget_bytes: int, lock: InUse) -> None:
+        super().__init__(path, quarantine_budget_bytes=quarantine_budget_bytes)
+        self._in_use = lock
+
+    def close(self) -> None:
+        """Fold the log back, close, and let others mend it."""
+        super().close()
+        self._in_use.release()
+
+
+def _mend_alone(path: Path, clock: Clock, report: Report, lock: InUse) -> None:
+    with lock.alone() as alone:
+        if not alone:
+            raise StoreError(
+                f"the journal {path} is damaged ({report.problems[0]}) and in use by another process.",
+                fix="Stop every Vigie on this data folder, and start one again: it mends it.",
+            )
         mend(path, clock, report)
-        return Journal(path, quarantine_budget_bytes=quarantine_budget_bytes)
 
 
 def examine_all(data_dir: Path) -> list[Report]:
@@ -213,8 +239,11 @@ def examine_all(data_dir: Path) -> list[Report]:
 def _left_behind(path: Path) -> bool:
     """Tell whether the file is gone or empty though its mark says that it held something."""
     mark = schema.read_tail(path)
+    return mark is not None and mark > 1 and _size(path) == 0
+
+
+def _size(path: Path) -> int:
     try:
-        size = path.stat().st_size
+        return path.stat().st_size
     except OSError:
-        size = 0
-    return mark is not None and mark > 1 and size == 0
+        return 0

@@ -143,13 +143,13 @@ class Journal:
 
     def _check_sequence(self, db: sqlite3.Connection) -> None:
         """Make sure that no id is given twice, and that ids known to have existed are there."""
-        # The mark first: another writer of this file may commit, and move it on, at any moment.
+        # The sequence last: another writer of this file may commit, and move it on, at any moment.
         tail = schema.read_tail(self.path) or 0
-        (next_id,) = db.execute("select value from meta where key='next_id'").fetchone()
         (highest,) = db.execute(
             "select max((select coalesce(max(id), 0) from reading),"
             " (select coalesce(max(id), 0) from event))"
         ).fetchone()
+        (next_id,) = db.execute("select value from meta where key='next_id'").fetchone()
         if tail > next_id:
             _log.error("journal.rows_missing", path=str(self.path), expected=tail, found=next_id)
             raise StoreError(

@@ -42,6 +42,8 @@ class JournalReader:
         self.path = path
         self.name = path.stem
         self.seen = SeenCounter()
+        #: Rises when the file was replaced: what was remembered of its names holds no more.
+        self.generation = 0
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._inode = -1
@@ -71,7 +73,12 @@ class JournalReader:
                 self._inode = inode
             if self._idle:
                 return self._idle.pop()
-        return schema.connect(self.path, read_only=True)
+        mark = schema.read_tail(self.path) or 0  # before the sequence, which moves on meanwhile
+        db = schema.connect(self.path, read_only=True)
+        last = self.last_id(db)
+        if mark > last + 1:
+            _log.error("journal.rows_missing", path=str(self.path), rows=mark - last - 1)
+        return db
 
     def _forget(self) -> None:
         for db in self._idle:
@@ -79,6 +86,7 @@ class JournalReader:
         self._idle.clear()
         self._names = {"asset": {}, "signal_set": {}, "run": {}}
         self.seen = SeenCounter()
+        self.generation += 1
 
     def close(self) -> None:
         """Close what is open."""

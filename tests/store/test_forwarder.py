@@ -26,6 +26,7 @@ from tests.store.conftest import FOREVER, NOW_MS, influx_settings
 
 pytestmark = pytest.mark.influxd
 PUMP = AssetPath("lyon", "l1", "pump-3")
+OTHER = AssetPath("lyon", "l1", "fan-1")
 EVER = (-(10**13), 10**13)
 
 
@@ -203,11 +204,16 @@ def test_a_journal_that_was_replaced_is_forwarded_from_its_beginning(
     for file in (tmp_path / "journal").iterdir():
         file.unlink()
     journal = Journal(journal_path(tmp_path))
+    # Another machine and another set of signals come first: the new file numbers names otherwise.
+    journal.commit(Batch([Reading(OTHER, NOW_MS, {"z": 1.0})], received_ms=NOW_MS))
     journal.commit(Batch(readings(50, 60), received_ms=NOW_MS))
     assert forwarder.drain()
     forwarder.close()
     journal.close()
     assert stored(settings, tmp_path, clock) == expected(0, 60)
+    store = InfluxStore(settings, tmp_path, clock)
+    assert store.read_readings(OTHER, *EVER).values.tolist() == [[1.0]]
+    store.close()
 
 
 def test_stopping_while_the_server_is_away_keeps_everything(

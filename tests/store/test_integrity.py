@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import structlog
 from benchmarks.faults.journal_damage import run
 from plant.asset import AssetPath
 from plant.clock import ManualClock
+from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store.integrity import examine, mend, open_journal
@@ -178,6 +180,46 @@ def test_the_stores_own_journal_is_mended_too(tmp_path: Path, clock: ManualClock
     assert logs[0]["event"] == "journal.damaged"
     assert len(store.read_readings(PUMP, *EVER).ts_ms) == 60
     store.close()
+
+
+def test_a_damaged_journal_in_use_is_not_set_aside_under_its_writer(
+    path: Path, clock: ManualClock
+) -> None:
+    held = open_journal(path, clock)
+    held.commit(Batch(readings(600)))
+    db = sqlite3.connect(path)
+    db.execute("update reading set received = received + 1 where id = 5")
+    db.commit()
+    db.close()
+    with pytest.raises(StoreError, match="in use by another process"):
+        open_journal(path, clock)
+    held.close()
+    with structlog.testing.capture_logs() as logs:
+        open_journal(path, clock).close()
+    assert logs[0]["event"] == "journal.damaged"
+
+
+def test_a_journal_that_is_written_passes_its_examination(path: Path, clock: ManualClock) -> None:
+    journal = open_journal(path, clock)
+    stop = threading.Event()
+
+    def write() -> None:
+        n = 1_000
+        while not stop.is_set():
+            journal.commit(Batch([Reading(PUMP, n, {"a": 1.0})]))
+            n += 1
+            stop.wait(0.002)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(10):
+            assert examine(path).problems == ()
+            open_journal(path, clock).close()
+    finally:
+        stop.set()
+        thread.join()
+    journal.close()
 
 
 def test_seeded_damage_is_never_silently_wrong() -> None:
