@@ -26,7 +26,7 @@ from store.blocks import ReadingPart, check_rollups, merge_readings
 from store.codec import decode_event, decode_risk
 from store.forwarder import Forwarder
 from store.influx_client import TAG_COLUMNS, Column, InfluxConnection, InfluxError
-from store.influx_seen import seen_assets
+from store.influx_seen import overlaid, seen_assets
 from store.journals import Journals
 from store.lines import RECEIVED, risk_line, rollup_lines, signal_name
 from store.port import Changes, ReadingBlock, RollupBlock, SeenAsset, WriteCount
@@ -203,7 +203,8 @@ class InfluxStore:
     def assets(self) -> list[SeenAsset]:
         """Return every machine that ever sent a reading, in path order.
 
-        InfluxDB counts by reading. Where that takes long, an answer is used for a while.
+        InfluxDB counts by reading. Where that takes long, an answer is used for a while; when a
+        machine was last heard comes from the journals too, and is never old.
         """
         with self._seen_lock:
             age_s = time.monotonic() - self._seen_at
@@ -213,7 +214,7 @@ class InfluxStore:
                 self._seen = seen_assets(self._connection, self.settings.raw_bucket)
                 self._seen_at = time.monotonic()
                 self._counting_s = self._seen_at - began
-            return list(self._seen)
+            return overlaid(self._seen, self._journals.assets())
 
     def check(self) -> None:
         """Raise StoreError when InfluxDB cannot be reached, read or written, or a journal cannot."""

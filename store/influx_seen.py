@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from plant.asset import AssetPath
@@ -40,6 +42,25 @@ def seen_assets(connection: InfluxConnection, bucket: str) -> list[SeenAsset]:
         if known is not None:
             _take_fields(known, row)
     return merge_seen(tables.values())
+
+
+def overlaid(counted: Sequence[SeenAsset], heard: Sequence[SeenAsset]) -> list[SeenAsset]:
+    """Return what InfluxDB counted, brought up to date by what the journals hold of late.
+
+    `readings` is the larger count: a journal forgets what was forwarded long ago, a count in
+    InfluxDB may be some minutes old.
+    """
+    found = {seen.asset: seen for seen in counted}
+    for late in heard:
+        early = found.get(late.asset, late)
+        newest = late if late.last_ms >= early.last_ms else early
+        found[late.asset] = replace(
+            newest,
+            first_ms=min(early.first_ms, late.first_ms),
+            readings=max(early.readings, late.readings),
+            signals=tuple(sorted({*early.signals, *late.signals})),
+        )
+    return [found[asset] for asset in sorted(found)]
 
 
 def _take_fields(seen: Seen, row: dict[str, Any]) -> None:
