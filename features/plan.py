@@ -99,8 +99,6 @@ def make_plan(
             f"the running signal {kind.running_signal!r} of kind {name!r} is not one of its signals.",
             fix=f"Add it to [kinds.{name}.signals].",
         )
-    if RUNNING in specs and kind.running_signal is not None:
-        raise DataError(f"kind {name!r} may not call a signal {RUNNING!r}.", fix="Rename it.")
     conditions = tuple(s for s, spec in specs.items() if spec.role == "condition")
     operating = tuple(s for s, spec in specs.items() if spec.role == "operating")
     if regime is not None and (regime.conditions, regime.operating) != (conditions, operating):

@@ -92,6 +92,7 @@ class Roller:
             return
         body = {
             "bucket_ms": self._bucket_ms,
+            "store": type(self._store).__name__,
             "cursor": self._cursor,
             "pending": {str(asset): _runs(b) for asset, b in self.pending.items() if b},
         }
@@ -106,8 +107,9 @@ class Roller:
             return
         try:
             body = json.loads(self._state_file.read_text(encoding="utf-8"))
-            if body["bucket_ms"] != self._bucket_ms:
-                return  # other buckets: everything is to be rolled up anew
+            made_for = (body["bucket_ms"], body["store"])
+            if made_for != (self._bucket_ms, type(self._store).__name__):
+                return  # other buckets or another store: everything is to be rolled up anew
             pending = {
                 AssetPath.parse(name): {b for low, high in runs for b in range(low, high)}
                 for name, runs in body["pending"].items()

@@ -27,7 +27,7 @@ STATS: tuple[str, ...] = (
     "out_of_range",  # readings left out
     "spikes",  # readings left out
     "settled_ms",  # when the newest arrival of this bucket came in; 0 where arrivals are not known
-    "rises",  # 0 -> 1 changes, of the signal `running` only
+    "rises",  # 0 -> 1 changes, of the column RUNNING only
 )
 K = len(STATS)
 NODE = 15
@@ -36,5 +36,5 @@ COUNT, MEAN, MEAN_LO, M2, M3, M4, MIN, MAX = range(8)
 T_MEAN, T_M2, TX, COVERED, T_FIRST, T_LAST, GAP = range(8, 15)
 FIRST, LAST, OUT_OF_RANGE, SPIKES, SETTLED, RISES = range(15, 21)
 
-#: The made-up signal that is 1 while the machine runs.
-RUNNING = "running"
+#: The made-up column that is 1 while the machine runs; a plant may have a signal called `running`.
+RUNNING = "vigie_running"
