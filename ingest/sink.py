@@ -55,14 +55,18 @@ class Sink:
         journal: Journal,
         clock: Clock,
         waveform_reader: WaveformReader | None = None,
+        remember: frozenset[str] = frozenset(),
     ) -> None:
+        """`remember`: signals whose newest value `newest` shall tell."""
         self.tally = Tally()
         self.skew = ClockSkew(settings.clock_skew_s * 1000)
         self._router = router
         self._settings = settings
         self._journal = journal
         self._clock = clock
-        self._waveform_reader = waveform_reader
+        self.waveform_reader = waveform_reader
+        self._remember = remember
+        self._newest: dict[tuple[AssetPath, str], tuple[int, float]] = {}
         self._pending: list[Publish] = []
         self._batch = Batch()
         self._bytes = 0
@@ -96,6 +100,11 @@ class Sink:
         tally.received += len(publishes)
         tally.received_bytes += size
         tally.last_received_ms = received_ms
+
+    def newest(self, asset: AssetPath, signal: str) -> float | None:
+        """Return the newest value of a remembered signal, None when none has come."""
+        found = self._newest.get((asset, signal))
+        return None if found is None else found[1]
 
     def due_in_s(self) -> float:
         """Return the seconds until a commit (or its retry) is due; a large number when nothing waits."""
@@ -180,14 +189,14 @@ class Sink:
             self._refuse(batch, publish, received_ms, decoded.problem)
 
     def _read_waveform(self, waveform: Waveform) -> Reading:
-        if self._waveform_reader is None:
+        if self.waveform_reader is None:
             raise PayloadError(
                 "waveform", "waveforms are not read here.", fix="Run ingest through `vigie run`."
             )
         return Reading(
             waveform.asset,
             waveform.ts_ms,
-            dict(self._waveform_reader(waveform)),
+            dict(self.waveform_reader(waveform)),
             None,
             waveform.received_ms,
             waveform.simulated,
@@ -253,6 +262,16 @@ class Sink:
             # At high rates a sample of each commit is enough to see a clock that is off.
             for reading in readings[:: max(1, len(readings) // 64)]:
                 self._saw(reading.asset, reading.ts_ms, reading.received_ms or 0)
+
+        if self._remember:
+            for reading in readings:
+                for signal in self._remember & reading.values.keys():
+                    known = self._newest.get((reading.asset, signal))
+                    if known is None or known[0] <= reading.ts_ms:
+                        self._newest[reading.asset, signal] = (
+                            reading.ts_ms,
+                            reading.values[signal],
+                        )
 
     def _saw(self, asset: AssetPath, ts_ms: int, received_ms: int) -> None:
         if self.skew.saw(asset, ts_ms, received_ms):

@@ -31,7 +31,7 @@ from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sink import Publish, Sink
 from ingest.stats import IngestStats
-from ingest.waveform import WaveformReader
+from ingest.waveform import WaveformFactory, speed_signals
 from plant.clock import Clock
 from plant.config import Plant
 from plant.errors import BrokerError
@@ -104,7 +104,7 @@ class Subscriber:
         clock: Clock,
         *,
         worker: int = 0,
-        waveform_reader: WaveformReader | None = None,
+        waveform_factory: WaveformFactory | None = None,
         retiring: bool = False,
     ) -> None:
         """`retiring`: take no new messages, only what the broker still keeps for this worker."""
@@ -114,7 +114,10 @@ class Subscriber:
         self._worker = worker
         self._client_id = f"{broker.client_id}-ingest-{worker}"
         self._router = Router(Topics(plant.root), settings)
-        self.sink = Sink(self._router, settings, journal, clock, waveform_reader)
+        remember = speed_signals(plant) if waveform_factory is not None else frozenset()
+        self.sink = Sink(self._router, settings, journal, clock, remember=remember)
+        if waveform_factory is not None:
+            self.sink.waveform_reader = waveform_factory(plant, self.sink.newest)
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._wake_read, self._wake_write = socket.socketpair()

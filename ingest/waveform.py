@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ingest.payload import check_signal, read_flag, read_text
 from plant.asset import AssetPath
+from plant.config import Plant
 from plant.errors import PayloadError
 
 MIN_SAMPLES = 16
@@ -32,6 +33,17 @@ class Waveform:
 
 #: What makes numbers of a waveform, signal name to value; the wiring supplies it.
 WaveformReader = Callable[[Waveform], Mapping[str, float]]
+#: Tells the newest value of an asset's signal (a shaft's speed), None when it is not known.
+NewestValue = Callable[[AssetPath, str], float | None]
+#: Makes the reader inside the process that uses it; a module-level function, so that workers can have it.
+WaveformFactory = Callable[[Plant, NewestValue], WaveformReader]
+
+
+def speed_signals(plant: Plant) -> frozenset[str]:
+    """Return the signals whose newest value a waveform is read with."""
+    return frozenset(
+        bearing.speed_signal for kind in plant.kinds.values() for bearing in kind.bearings.values()
+    )
 
 
 def read_waveform(

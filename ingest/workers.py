@@ -24,7 +24,7 @@ from ingest.client import unreachable
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.stats import IngestStats
 from ingest.subscriber import Subscriber
-from ingest.waveform import WaveformReader
+from ingest.waveform import WaveformFactory
 from plant.clock import SystemClock
 from plant.config import Plant
 from plant.errors import BrokerError, ConfigError
@@ -83,10 +83,10 @@ class Workers:
         plant: Plant,
         data_dir: Path,
         *,
-        waveform_reader: WaveformReader | None = None,
+        waveform_factory: WaveformFactory | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        """`prepare` runs first in each process (to set up logging); it must be picklable, as the reader."""
+        """`prepare` runs first in each process (to set up logging); it must be picklable, as the factory."""
         if settings.workers > 1 and broker.protocol != "5":
             raise ConfigError(
                 "vigie.toml",
@@ -96,7 +96,7 @@ class Workers:
                 fix='Set workers = 1, or protocol = "5" in [broker].',
             )
         self._broker = broker
-        self._arguments = (broker, settings, plant, data_dir, waveform_reader, prepare)
+        self._arguments = (broker, settings, plant, data_dir, waveform_factory, prepare)
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._stats: dict[int, IngestStats] = {}
@@ -173,7 +173,7 @@ def _work(
     settings: IngestSettings,
     plant: Plant,
     data_dir: Path,
-    waveform_reader: WaveformReader | None,
+    waveform_factory: WaveformFactory | None,
     prepare: Callable[[], None] | None,
 ) -> None:
     """Run one worker until told to stop, or until the parent is gone (its end of the pipe closes)."""
@@ -192,7 +192,7 @@ def _work(
         journal,
         SystemClock(),
         worker=worker,
-        waveform_reader=waveform_reader,
+        waveform_factory=waveform_factory,
     )
     try:
         with contextlib.suppress(

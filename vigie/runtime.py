@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from features.job import FeatureJob
 from ingest.retire import retire_workers
 from ingest.subscriber import Subscriber
+from ingest.waveform import NewestValue, WaveformReader
 from ingest.workers import Workers
 from models.registry import Registry
+from plant.config import Plant
 from plant.errors import StoreError, VigieError
 from serve.publisher import Publisher
 from serve.service import Service
@@ -21,6 +23,7 @@ from store.integrity import open_journal
 from store.port import Store
 from store.schema import journal_path
 from vigie.context import Context
+from vigie.logs import configure_logs
 from vigie.mqtt import connected
 
 _CONNECT_WAIT_S = 15.0
@@ -79,14 +82,35 @@ def open_intake(context: Context) -> Iterator[Intake]:
 def _subscriber(context: Context, stack: ExitStack) -> Subscriber | Workers:
     settings = context.settings
     if settings.ingest.workers > 1:
-        return Workers(settings.broker, settings.ingest, context.plant, context.data_dir)
+        return Workers(
+            settings.broker,
+            settings.ingest,
+            context.plant,
+            context.data_dir,
+            waveform_factory=read_waveforms,
+            prepare=configure_logs,
+        )
     journal = open_journal(
         journal_path(context.data_dir),
         context.clock,
         quarantine_budget_bytes=settings.ingest.quarantine_mb << 20,
     )
     stack.callback(journal.close)
-    return Subscriber(settings.broker, settings.ingest, context.plant, journal, context.clock)
+    return Subscriber(
+        settings.broker,
+        settings.ingest,
+        context.plant,
+        journal,
+        context.clock,
+        waveform_factory=read_waveforms,
+    )
+
+
+def read_waveforms(plant: Plant, newest: NewestValue) -> WaveformReader:
+    """Return what makes numbers of waveforms, in the process that takes them."""
+    from features.waveform import WaveformFeatures  # noqa: PLC0415 - SciPy waits until one may come
+
+    return WaveformFeatures(plant, newest)
 
 
 @contextmanager

@@ -153,6 +153,17 @@ def test_waveforms_become_readings_by_the_reader_of_the_wiring(tmp_path: Path) -
     without.journal.close()
 
 
+def test_the_newest_speed_is_remembered_for_waveforms(rig: Rig) -> None:
+    sink = Sink(rig.router, rig.settings, rig.journal, rig.clock, remember=frozenset({"speed_rpm"}))
+    rig.sink = sink
+    rig.send(
+        good(NOW), good(NOW + 2, values={"speed_rpm": 1500}), good(NOW, values={"speed_rpm": 3})
+    )
+    sink.flush()
+    assert sink.newest(PUMP, "speed_rpm") == 1500
+    assert sink.newest(PUMP, "a") is None
+
+
 def test_a_mended_setting_lets_replay_bring_messages_in(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.send(b'{"t":21.5}', b'{"x":1}', topic=b"foreign/p9")
