@@ -47,8 +47,8 @@ def seen_assets(connection: InfluxConnection, bucket: str) -> list[SeenAsset]:
 def overlaid(counted: Sequence[SeenAsset], heard: Sequence[SeenAsset]) -> list[SeenAsset]:
     """Return what InfluxDB counted, brought up to date by what the journals hold of late.
 
-    `readings` is the larger count: a journal forgets what was forwarded long ago, a count in
-    InfluxDB may be some minutes old.
+    `readings` stays InfluxDB's count, so that it says what is really there; only a machine that
+    InfluxDB has not heard of yet shows the journal's.
     """
     found = {seen.asset: seen for seen in counted}
     for late in heard:
@@ -57,7 +57,7 @@ def overlaid(counted: Sequence[SeenAsset], heard: Sequence[SeenAsset]) -> list[S
         found[late.asset] = replace(
             newest,
             first_ms=min(early.first_ms, late.first_ms),
-            readings=max(early.readings, late.readings),
+            readings=early.readings,
             signals=tuple(sorted({*early.signals, *late.signals})),
         )
     return [found[asset] for asset in sorted(found)]

@@ -1,3 +1,5 @@
+"""InfluxDB counts, the journals know the latest."""
+
 from __future__ import annotations
 
 from plant.asset import AssetPath
@@ -13,7 +15,8 @@ def seen(asset: AssetPath, last_ms: int, readings: int, *signals: str) -> SeenAs
 
 def test_an_old_count_is_brought_up_to_date_by_the_journals() -> None:
     counted = [seen(OLD, 100, 50, "flow")]
-    heard = [seen(NEW, 300, 1, "level"), seen(OLD, 200, 7, "flow", "speed")]
+    # The journal may hold more of a machine than InfluxDB has yet: that does not count as stored.
+    heard = [seen(NEW, 300, 1, "level"), seen(OLD, 200, 70, "flow", "speed")]
     assert overlaid(counted, heard) == [
         seen(NEW, 300, 1, "level"),
         seen(OLD, 200, 50, "flow", "speed"),
