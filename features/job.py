@@ -18,7 +18,7 @@ from features.partition import (
     RollTask,
     RowTask,
     StoreAddress,
-    by_day,
+    by_days,
     roll_buckets,
     run_roll,
     run_rows,
@@ -39,6 +39,8 @@ from plant.event import Event
 from plant.times import DAY_MS
 from store.port import Store
 
+#: Without workers a partition is this many days: fewer round trips to the store.
+DAYS_HERE = 10
 #: Called with (done, total) partitions and what was done last.
 Progress = Callable[[int, int, str], None]
 
@@ -253,17 +255,18 @@ class FeatureJob:
     def roll_up(self, workers: Workers | None = None, progress: Progress | None = None) -> int:
         """Bring all rollups up to date with what has arrived; return how many partitions it took.
 
-        A partition is one asset and day. Killed at any moment and run again, it goes on from where
+        A partition is one asset and day, or ten days where there are no workers to feed. Killed at any moment and run again, it goes on from where
         it was; run twice, it changes nothing.
         """
         self._roller.take_changes()
         self._see_assets()
         source = self._source(workers)
+        days = 1 if workers is not None else DAYS_HERE
         tasks = [
             RollTask(asset, self.plan(self.plant.kind_of(asset)), buckets, source)
             for asset in sorted(self._roller.pending)
             if asset in self._extents
-            for buckets in by_day(self._roller.due(asset, FAR_MS), self.settings.bucket_ms)
+            for buckets in by_days(self._roller.due(asset, FAR_MS), self.settings.bucket_ms, days)
         ]
         for done, (task, rolled) in enumerate((workers or Here()).run(run_roll, tasks)):
             self._roller.write(task.plan, task.asset, rolled)

@@ -103,9 +103,9 @@ def roll_buckets(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def by_day(buckets: Sequence[int], bucket_ms: int) -> list[tuple[int, ...]]:
-    """Split ascending buckets into days (UTC)."""
-    days: dict[int, list[int]] = {}
+def by_days(buckets: Sequence[int], bucket_ms: int, days: int = 1) -> list[tuple[int, ...]]:
+    """Split ascending buckets into runs of so many days (UTC)."""
+    parts: dict[int, list[int]] = {}
     for bucket in buckets:
-        days.setdefault(bucket * bucket_ms // DAY_MS, []).append(bucket)
-    return [tuple(day) for day in days.values()]
+        parts.setdefault(bucket * bucket_ms // (days * DAY_MS), []).append(bucket)
+    return [tuple(part) for part in parts.values()]
