@@ -255,8 +255,8 @@ class FeatureJob:
     def roll_up(self, workers: Workers | None = None, progress: Progress | None = None) -> int:
         """Bring all rollups up to date with what has arrived; return how many partitions it took.
 
-        A partition is one asset and day, or ten days where there are no workers to feed. Killed at any moment and run again, it goes on from where
-        it was; run twice, it changes nothing.
+        A partition is one asset and day, or ten days where there are no workers to feed. Killed at
+        any moment and run again, it goes on from where it was; run twice, it changes nothing.
         """
         self._roller.take_changes()
         self._see_assets()
