@@ -206,7 +206,12 @@ def _without_spikes(x: NDArray[np.float64], t: NDArray[np.float64], m: int, sigm
     return left
 
 
-@njit(cache=True, nogil=True)
+# One signature for values in any memory order: rows, columns, or a stretch of either, without a copy.
+@njit(
+    "f8[:,:,::1](i8[::1], i8[::1], f8[:,:], i8[::1], f8[:,::1], i8, i8, i8)",
+    cache=True,
+    nogil=True,
+)
 def rollup(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels would copy state
     ts: NDArray[np.int64],
     received: NDArray[np.int64],

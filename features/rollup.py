@@ -30,10 +30,11 @@ def roll(plan: KindPlan, block: ReadingBlock) -> Rolled:
     bucket_ms = plan.settings.bucket_ms
     if not len(block.ts_ms):
         return np.empty(0, np.int64), np.empty((0, len(plan.columns), K))
-    begin = edges(block.ts_ms, bucket_ms)
+    ts_ms = _own(block.ts_ms)
+    begin = edges(ts_ms, bucket_ms)
     rolled = rollup(
-        block.ts_ms,
-        block.received_ms,
+        ts_ms,
+        _own(block.received_ms),
         _columns(plan, block),
         begin,
         plan.limits,
@@ -41,14 +42,18 @@ def roll(plan: KindPlan, block: ReadingBlock) -> Rolled:
         plan.settings.hold_ms or bucket_ms,
         plan.running_column,
     )
-    return block.ts_ms[begin[:-1]] // bucket_ms, rolled
+    return ts_ms[begin[:-1]] // bucket_ms, rolled
+
+
+def _own(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return times as the kernels take them: contiguous and not marked read-only."""
+    return np.require(times, dtype=np.int64, requirements=["C", "W"])
 
 
 def _columns(plan: KindPlan, block: ReadingBlock) -> NDArray[np.float64]:
     """Return the values in the plan's columns, `running` made from its signal."""
     if block.signals == plan.columns:
-        values = block.values
-        return values if values.flags.f_contiguous else np.ascontiguousarray(values)
+        return np.require(block.values, dtype=np.float64, requirements=["W"])
     at = {name: index for index, name in enumerate(block.signals)}
     values = np.full((len(block.ts_ms), len(plan.columns)), np.nan)
     for column, name in enumerate(plan.columns):
