@@ -34,6 +34,7 @@ from typing import Any
 
 import orjson
 import paho.mqtt.client as mqtt
+import psutil
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -137,6 +138,13 @@ class Bench:
             "peak_mib": round(usage.ru_maxrss / 1024, 1),
             "lost": self.messages - stored,
         }
+
+
+def server_cpu_s(server: Influxd | Mosquitto) -> float:
+    """CPU seconds a server has used since its start."""
+    assert server.process is not None
+    times = psutil.Process(server.process.pid).cpu_times()
+    return round(times.user + times.system, 2)
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
@@ -258,10 +266,12 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
             assert answer.status == 204, answer.data
         seconds = time.monotonic() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        influxd_cpu_s = server_cpu_s(server)
         stored = count_in_influx(server, server.bucket, "bare", "flow")
     figures = bench.figures(seconds, stored, usage)
     spent = before.ru_utime + before.ru_stime
     figures["cpu_s"] = round(figures["cpu_s"] - spent, 2)
+    figures["influxd_cpu_s"] = influxd_cpu_s
     return figures
 
 
@@ -276,6 +286,7 @@ def case_influx(bench: Bench) -> dict[str, Any]:
         forwarder = bench.child("forward", {"data_dir": str(data_dir), "influx": settings})
         ingest = bench.child("journal", {"client_id": "influx", "data_dir": str(data_dir)})
         early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
+        influxd_cpu_s = server_cpu_s(server)
         said, ingest_usage = finish(ingest)
         assert forwarder.stdin is not None
         forwarder.stdin.write(b"\n")
@@ -288,6 +299,7 @@ def case_influx(bench: Bench) -> dict[str, Any]:
     figures["values_per_s"] = round(rate * len(SIGNALS))
     figures["cpu_s"] = round(figures["cpu_s"] + ingest_usage.ru_utime + ingest_usage.ru_stime, 2)
     figures["peak_mib"] = round((usage.ru_maxrss + ingest_usage.ru_maxrss) / 1024, 1)
+    figures["influxd_cpu_s"] = influxd_cpu_s
     figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
     return figures
 
@@ -340,6 +352,7 @@ def case_telegraf(bench: Bench) -> dict[str, Any] | None:
         early, seconds, found = watch_influx(
             bench, server, server.bucket, "mqtt_consumer", "values_flow"
         )
+        influxd_cpu_s = server_cpu_s(server)
         process.terminate()
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
@@ -347,6 +360,7 @@ def case_telegraf(bench: Bench) -> dict[str, Any] | None:
     rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
     figures["msgs_per_s"] = round(rate)
     figures["values_per_s"] = round(rate * len(SIGNALS))
+    figures["influxd_cpu_s"] = influxd_cpu_s
     return figures
 
 
