@@ -34,7 +34,7 @@ Keep = Annotated[str, AfterValidator(_duration)]
 class _Table(BaseModel):
     """An unknown key is a typing mistake, not a wish."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class InfluxSettings(_Table):

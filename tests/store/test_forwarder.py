@@ -227,6 +227,27 @@ def test_stopping_while_the_server_is_away_keeps_everything(
     assert forward_now(influx_settings(influxd), tmp_path, clock)
 
 
+def test_a_full_disk_stops_the_position_and_nothing_else(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock
+) -> None:
+    settings = influx_settings(influxd, batch_messages=10)
+    journal = Journal(journal_path(tmp_path))
+    forwarder = Forwarder(settings, tmp_path, clock)
+    journal.commit(Batch(readings(0, 40), received_ms=NOW_MS))
+    writer = forwarder._cursors._database._writer  # the only way to fill a disk on purpose
+    writer.execute("pragma query_only = on")  # every write fails, as on a full disk
+    forwarder.start()
+    wait_for(lambda: "forward.db" in forwarder.stats().error)
+    assert forwarder.stats().forwarded == 0
+    writer.execute("pragma query_only = off")
+    assert forwarder.drain(20)
+    stats = forwarder.stats()
+    assert (stats.forwarded, stats.error) == (40, "")
+    forwarder.close()
+    journal.close()
+    assert stored(settings, tmp_path, clock) == expected(0, 40)
+
+
 def test_a_correction_wins_over_what_it_corrects(
     influxd: Influxd, tmp_path: Path, clock: ManualClock
 ) -> None:

@@ -110,3 +110,9 @@ def test_what_is_wrong_with_influxdb_is_one_plain_sentence(
     assert caught.value.fix
     assert "\n" not in str(caught.value)
     store.close()
+
+
+def test_every_key_is_described() -> None:
+    for table in (StoreSettings, InfluxSettings, RetentionSettings):
+        for name, field in table.model_fields.items():
+            assert field.description or name in {"influx", "retention"}, name
