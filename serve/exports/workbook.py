@@ -108,7 +108,7 @@ def _about(sheet: Worksheet, plan: Plan, plant: Plant) -> None:
     ]
     for number, (name, value) in enumerate(rows, start=1):
         sheet.cell(number, 1, name).font = Font(bold=True)
-        cell = sheet.cell(number, 2, value)
+        cell = sheet.cell(number, 2, clean(value) if isinstance(value, str) else value)
         if isinstance(value, str):
             cell.data_type = "s"
     sheet.column_dimensions["A"].width, sheet.column_dimensions["B"].width = 26, 70

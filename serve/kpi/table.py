@@ -19,7 +19,7 @@ def write_csv(report: Report) -> bytes:
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow([*_COLUMNS, "simulated", "run_ids"])
-    runs = safe_cell(" ".join(report.run_ids))
+    runs = safe_cell(" ".join(report.run_ids), limit=500)
     for row in rows(report):
         cells = [row[name] for name in _COLUMNS]
         texts = [safe_cell(c) if isinstance(c, str) else "" if c is None else c for c in cells]
