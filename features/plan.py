@@ -201,19 +201,20 @@ def _windows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return each distinct (tree column, buckets, owner) and the statistics read off it."""
     wanted: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
+    named = {window: settings.buckets(window) for window in settings.all_windows}
     for column, feature in enumerate(catalogue.features):
         if feature.stat == "duty":
-            key = (columns.index(RUNNING), settings.buckets(feature.window), -1)
+            key = (columns.index(RUNNING), named[feature.window], -1)
             wanted.setdefault(key, []).append((0, column, 1))
-        elif feature.window in settings.all_windows and feature.stat in _EXCESS:
+        elif feature.window in named and feature.stat in _EXCESS:
             owner = series.index(feature.signal)
-            key = (len(columns) + owner, settings.buckets(feature.window), owner)
+            key = (len(columns) + owner, named[feature.window], owner)
             stat = WINDOW_STATS.index(_EXCESS[feature.stat])
             least = _LEAST_TREND if feature.stat == "trend" else 1
             wanted.setdefault(key, []).append((stat, column, least))
-        elif feature.window in settings.all_windows and feature.stat in WINDOW_STATS:
+        elif feature.window in named and feature.stat in WINDOW_STATS:
             owner = conditions.index(feature.signal) if feature.signal in conditions else -1
-            key = (columns.index(feature.signal), settings.buckets(feature.window), owner)
+            key = (columns.index(feature.signal), named[feature.window], owner)
             stat = WINDOW_STATS.index(feature.stat)
             wanted.setdefault(key, []).append((stat, column, 0))
     begin = np.cumsum([0, *(len(stats) for stats in wanted.values())])
