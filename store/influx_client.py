@@ -189,7 +189,9 @@ class InfluxConnection:
 
     def _error(self, error: Exception, bucket: str) -> InfluxError:
         if not isinstance(error, ApiException) or not error.status:
-            return self._explain(Refusal(0, f"{type(error).__name__}: {error}"), bucket)
+            # The client wraps trouble with encryption, and only that, without a status.
+            text = error.reason if isinstance(error, ApiException) else str(error)
+            return self._explain(Refusal(0, f"{type(error).__name__}: {text}"), bucket)
         body = error.body or b""
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
         try:
@@ -202,11 +204,13 @@ class InfluxConnection:
 
     def _explain(self, refusal: Refusal, bucket: str) -> InfluxError:
         url, org = self.settings.url, self.settings.org
-        shown = refusal.message.splitlines()[0][:300] if refusal.message else ""
+        shown = " ".join(refusal.message.split())[:300]
         match refusal.status:
             case 0:
                 message = f"InfluxDB at {url} cannot be reached ({shown})."
                 fix = "Start it, or mend [store.influx] url in vigie.toml."
+                if "CERTIFICATE_VERIFY_FAILED" in shown:
+                    fix = "Set [store.influx] ca_file to the authority that signed its certificate."
             case 401:
                 message = f"InfluxDB at {url} does not accept the token."
                 fix = f"Mend [store.influx] token_file, or {TOKEN_VARIABLE}."

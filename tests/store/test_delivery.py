@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ from benchmarks.faults.influx_misbehaves import run
 from benchmarks.faults.influx_stub import BEHAVIOURS, InfluxStub
 from plant.clock import ManualClock
 from store.delivery import Delivery, Stopped, retry_after_s
-from store.influx_client import InfluxConnection, Refusal
+from store.influx_client import InfluxConnection, InfluxError, Refusal
 from store.settings import InfluxSettings
 from tests.store.conftest import NOW_MS
 
@@ -134,6 +137,32 @@ def test_order_is_kept_while_bisecting(stub: InfluxStub, rig: Rig) -> None:
     new = "reading,asset=p,line=l,site=s a=2.0 5"
     rig.delivery.send("raw", [old, *lines(3, poisoned=(1,))[1:2], new], "ms")
     assert [fields["a"] for (_, ts), fields in stub.points.items() if ts == 5] == ["2.0"]
+
+
+def test_an_encrypted_server_must_show_a_certificate_we_trust(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("SKIPPED FOR WANT OF openssl")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", key, "-out", certificate, "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = InfluxStub()
+    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+    with server:
+        settings = InfluxSettings(url=server.url.replace("http:", "https:"), token="t")
+        stranger = InfluxConnection(settings)
+        with pytest.raises(InfluxError, match=r"cannot be reached.*ca_file"):
+            stranger.write("raw", b"m a=1 1")
+        stranger.close()
+        trusted = InfluxConnection(settings.model_copy(update={"ca_file": certificate}))
+        trusted.write("raw", b"m a=1 1")
+        trusted.close()
+    assert list(server.points) == [("m", 1)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +227,40 @@ def test_stopping_while_the_server_is_away_keeps_everything(
     journal.close()
     assert not forward_now(away, tmp_path, clock, timeout_s=0.3)
     assert forward_now(influx_settings(influxd), tmp_path, clock)
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock
+) -> None:
+    settings = influx_settings(influxd, batch_messages=20)
+    journal = Journal(journal_path(tmp_path))
+    journal.commit(Batch(readings(0, 4_000), received_ms=NOW_MS))
+    journal.close()
+    code = (
+        "import sys; from pathlib import Path; from plant.clock import SystemClock;"
+        "from store.forwarder import forward_now; from store.settings import InfluxSettings;"
+        "settings = InfluxSettings.model_validate_json(sys.argv[1]);"
+        "print('ready', flush=True); forward_now(settings, Path(sys.argv[2]), SystemClock())"
+    )
+    positions = [0]
+    for delay_s in (0.02, 0.08, 0.15):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, settings.model_dump_json(), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        time.sleep(delay_s)
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        forwarder = Forwarder(settings, tmp_path, clock)
+        positions.append(forwarder.forwarded_up_to("ingest-0"))
+        forwarder.close()
+    assert positions == sorted(positions)
+    assert forward_now(settings, tmp_path, clock)
+    assert stored(settings, tmp_path, clock) == expected(0, 4_000)
 
 
 def test_a_full_disk_stops_the_position_and_nothing_else(
