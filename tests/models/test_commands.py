@@ -1,0 +1,107 @@
+"""The commands on a real store that holds a simulated plant's history."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from plant.clock import SystemClock
+from plant.config import parse_plant
+from simulator.plant import simulate
+from simulator.presets import demo_plant_toml
+from store.sqlite import SqliteStore
+from vigie.cli import main
+
+SETTINGS = """
+data_dir = "{data}"
+[features]
+grid_ms = 7200000
+[model]
+min_failures = 8
+min_mode_failures = 4
+landmarks_per_life = 12
+max_rounds = 20
+members = 1
+folds = 2
+threads = 1
+midlife_copies = 1
+"""
+DAYS = 45.0
+
+
+@pytest.fixture(scope="module")
+def plant_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with plant.toml, vigie.toml and a store of 45 days of eight pumps."""
+    folder = tmp_path_factory.mktemp("plant")
+    toml = demo_plant_toml(pumps_per_line=4)
+    (folder / "plant.toml").write_text(toml, encoding="utf-8")
+    (folder / "vigie.toml").write_text(SETTINGS.format(data=folder / "data"), encoding="utf-8")
+    past = simulate(parse_plant(toml), seed=3, days=DAYS, interval_s=600.0)
+    store = SqliteStore(folder / "data", SystemClock())
+    for frame in past.frames.values():
+        store.write_readings([replace(r, received_ms=r.ts_ms) for r in frame.readings()])
+    store.write_events(past.events)
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def vigie(
+    plant_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> object:
+    monkeypatch.chdir(plant_dir)
+
+    def run(*arguments: str) -> str:
+        main(list(arguments))
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_train_list_show_promote_rollback(vigie, plant_dir: Path) -> None:  # type: ignore[no-untyped-def] # the fixture above
+    first = json.loads(vigie("train", "--json"))
+    assert first["kind"] == "pump"
+    assert first["window"]
+    assert first["failures"] >= 8
+    assert first["outcome"].startswith("promoted: it is the first")
+    earlier = json.loads(vigie("train", "--json", "--no-promote", "--as-of", first["data_to"]))
+    assert earlier["model_id"] != first["model_id"]
+    listed = [json.loads(line) for line in vigie("models", "list", "--json").splitlines()]
+    assert {m["model_id"] for m in listed} == {first["model_id"], earlier["model_id"]}
+    assert [m["model_id"] for m in listed if m["champion"]] == [first["model_id"]]
+    shown = json.loads(vigie("models", "show", first["model_id"], "--json"))
+    assert shown["champion"]
+    assert abs(sum(shown["signals"].values()) - 1) < 1e-9
+    assert earlier["model_id"] in vigie("models", "promote", earlier["model_id"])
+    assert first["model_id"] in vigie("models", "rollback", "pump")
+    assert "★" in vigie("models", "list")
+    (watched,) = [json.loads(line) for line in vigie("models", "watch", "--json").splitlines()]
+    assert watched["model_id"] == first["model_id"]
+    assert watched["new_failures"] == 0
+
+
+def test_evaluate_and_report(vigie, plant_dir: Path) -> None:  # type: ignore[no-untyped-def] # the fixture above
+    said = json.loads(vigie("evaluate", "--kind", "pump", "--periods", "1", "--json"))
+    assert said["figures"]["days"] == len(said["said"]) > 20
+    assert "machine-days" in vigie("evaluate", "--periods", "1")
+    models = [json.loads(line) for line in vigie("models", "list", "--json").splitlines()]
+    vigie("models", "report", models[0]["model_id"], "--out", "report.html")
+    assert "Survival now" in (plant_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_mistakes_are_one_sentence(
+    vigie,
+    capsys: pytest.CaptureFixture[str],  # type: ignore[no-untyped-def] # the fixture above
+) -> None:
+    for arguments, words, code in (
+        (("train", "--kind", "fan"), "there are: pump", 3),
+        (("models", "show", "nothing"), "is not known", 6),
+        (("models", "rollback", "fan"), "no earlier champion", 6),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            vigie(*arguments)
+        assert stop.value.code == code
+        assert words in capsys.readouterr().err
