@@ -27,6 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.bulk import BulkClient
 from ingest.client import connect, make_client, unreachable
+from ingest.health import health_message
 from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sink import Publish, Sink
@@ -109,6 +110,7 @@ class Subscriber:
     ) -> None:
         """`retiring`: take no new messages, only what the broker still keeps for this worker."""
         self._broker = broker
+        self._clock = clock
         self._retiring = retiring
         self._settings = settings
         self._worker = worker
@@ -299,7 +301,12 @@ class Subscriber:
         return True
 
     def _commit_and_acknowledge(self, client: Any) -> None:
-        if not self.sink.flush():
+        was_blocked = self.sink.blocked
+        stored = self.sink.flush()
+        if self.sink.blocked != was_blocked:
+            topic, payload = health_message(self.stats(), self._clock.now_ms())
+            client.publish(topic, payload, qos=0, retain=True)
+        if not stored:
             return
         durable, self._to_acknowledge = self._to_acknowledge, []
         client.ack_many(durable)

@@ -26,6 +26,7 @@ from plant.clock import SystemClock
 from plant.config import Plant
 from plant.errors import BrokerError, StoreError
 from plant.reading import Reading
+from plant.topics import BRIDGE_HEALTH
 from store import schema
 from store.journal import Batch, Journal
 from store.quarantine import Quarantine
@@ -178,6 +179,9 @@ def test_nothing_is_acknowledged_that_could_not_be_stored(
     monkeypatch.setattr(journal, "commit", failing)
     subscriber = subscribe(mosquitto.port, receive=receive, retry_s=0.1)
     device = Publisher(mosquitto.port)
+    said: list[dict] = []
+    device.client.on_message = lambda _c, _d, message: said.append(orjson.loads(message.payload))
+    device.client.subscribe(BRIDGE_HEALTH, 1)
     device.send(f"{root}/s/l/p/telemetry", *(telemetry(T0 + i) for i in range(200)))
     wait_until(lambda: bool(subscriber.stats().blocked))
     assert subscriber.stats().acknowledged == 0
@@ -188,6 +192,9 @@ def test_nothing_is_acknowledged_that_could_not_be_stored(
     wait_until(lambda: subscriber.stats().acknowledged == 250)
     assert subscriber.stats().blocked == ""
     assert sorted(ts for _, ts, _ in stored(journal)) == [T0 + i for i in range(250)]
+    wait_until(lambda: bool(said) and said[-1]["status"] == "ok")
+    assert "disk is full" in next(m for m in said if m["status"] == "error")["problem"]
+    device.send(BRIDGE_HEALTH, b"", retain=True)
     device.close()
 
 
