@@ -179,9 +179,18 @@ def assets_item(
 
 
 def health_item(
-    *, status: str, ts_ms: int, risks: Iterable[Risk], open_alarms: int, problem: str = ""
+    *,
+    status: str,
+    ts_ms: int,
+    risks: Iterable[Risk],
+    open_alarms: int,
+    problem: str = "",
+    parts: Mapping[str, Any] | None = None,
 ) -> Item:
-    """Return how Vigie itself is: `ok`, `error` with the problem, or `stopped` after a clean stop."""
+    """Return how Vigie itself is: `ok`, `error` with the problem, or `stopped` after a clean stop.
+
+    `parts` are figures of the parts beside the service, such as `ingest`.
+    """
     known = list(risks)
     return BRIDGE_HEALTH, encode(
         {
@@ -193,6 +202,7 @@ def health_item(
             "by_status": _counted((risk.status for risk in known), STATUSES),
             "by_severity": _counted((risk.severity for risk in known), SEVERITIES),
             "open_alarms": open_alarms,
+            **(parts or {}),
         }
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +98,8 @@ class Service:
         self.settings = settings
         self.clock = clock
         self.topics = Topics(plant.root)
+        #: Tells of the parts beside this one (ingest): figures by part, and what is wrong, if anything.
+        self.other_health: Callable[[], tuple[dict[str, Any], str]] = lambda: ({}, "")
         self.desk = AlarmDesk(AlarmBook(alarms_path), Rules(plant, settings))
         self._job = job
         self.bridge = Bridge(
@@ -189,8 +191,12 @@ class Service:
         self.desk.book.close()
 
     def say_health(self, status: str, problem: str) -> None:
-        """Publish how Vigie itself is."""
+        """Publish how Vigie itself is, and how the parts beside this one are."""
+        parts, troubles = self.other_health()
+        if troubles and status == "ok":
+            status, problem = "error", troubles
         item = messages.health_item(
+            parts=parts,
             status=status,
             ts_ms=self.clock.now_ms(),
             risks=self._latest.values(),

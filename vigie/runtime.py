@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from features.job import FeatureJob
+from ingest.health import health_figures, health_problem
 from ingest.retire import retire_workers
 from ingest.subscriber import Subscriber
 from ingest.waveform import NewestValue, WaveformReader
@@ -35,6 +37,17 @@ class Intake:
 
     subscriber: Subscriber | Workers
     forwarder: Forwarder | None
+
+    def health(self) -> tuple[dict[str, Any], str]:
+        """Return the figures for the health message, and what is wrong, if anything."""
+        stats = self.subscriber.stats()
+        parts: dict[str, Any] = {"ingest": health_figures(stats)}
+        problem = health_problem(stats)
+        if self.forwarder is not None:
+            forward = self.forwarder.stats()
+            parts["forwarder"] = asdict(forward)
+            problem = problem or (f"InfluxDB: {forward.error}" if forward.error else "")
+        return parts, problem
 
     def settle(self, received: int, timeout_s: float = 120.0) -> None:
         """Wait until so many messages were received and all of them can be read from the store.

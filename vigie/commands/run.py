@@ -56,7 +56,8 @@ def command(
     pruner = Pruner(context.settings.store, context.data_dir, context.clock)
     try:
         store.check()
-        with open_intake(context), open_service(context, store) as service:
+        with open_intake(context) as intake, open_service(context, store) as service:
+            service.other_health = intake.health
             typer.echo(
                 f"Vigie runs: broker {context.settings.broker.host}:{context.settings.broker.port},"
                 f" {context.settings.store.kind} store, data in {context.data_dir}. Ctrl-C ends.",
