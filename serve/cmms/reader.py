@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from serve.cmms.columns import ColumnMapping, find_columns, fold
 from serve.cmms.table import read_table
 from serve.cmms.words import FOUND_WORDS, KIND_WORDS
 from store.port import Store
+
+_JOB_KEY = re.compile(r"VG-[0-9A-F]{12}")
+_FOREVER = 253_402_300_800_000  # the year 10,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,17 @@ def import_events(
     mapping: ColumnMapping | None = None,
     *,
     who: str = "cmms",
+    dry_run: bool = False,
 ) -> Import:
-    """Read work orders from a CSV or XLSX file into the store; without a store it is a dry run.
+    """Read work orders from a CSV or XLSX file into the store; nothing is stored in a dry run.
 
-    Importing a list twice changes nothing: an event's key is the work order's number, or a digest of
-    its row. Raises DataError when the file as a whole cannot be read.
+    An order that carries the key of one of Vigie's jobs (in its own column or anywhere in its title)
+    is that job's report: it gets the job's failure mode where the list names none. Importing a list
+    twice changes nothing: an event's key is the work order's number, or a digest of its row. Raises
+    DataError when the file as a whole cannot be read.
     """
     mapping = mapping or ColumnMapping()
+    jobs = _jobs(store)
     table = read_table(path, mapping)
     columns = find_columns(table.headers, mapping)
     events: list[Event] = []
@@ -63,7 +71,9 @@ def import_events(
     seen: dict[tuple[str, int, str, str, str], int] = {}
     for number, cells in table.rows:
         try:
-            event = _event(_Row(cells, columns, mapping, len(table.headers)), plant, mapping, who)
+            event = _event(
+                _Row(cells, columns, mapping, len(table.headers)), plant, mapping, who, jobs
+            )
         except _RowError as error:
             rejected.append(Rejected(number, error.field, error.why))
             continue
@@ -74,14 +84,26 @@ def import_events(
         seen[identity] = number
         events.append(event)
     headers = {name: table.headers[index] for name, index in columns.items()}
-    done = Import(tuple(events), tuple(rejected), table.told, headers, store is None)
-    if store is None or not events:
+    dry_run = dry_run or store is None
+    done = Import(tuple(events), tuple(rejected), table.told, headers, dry_run)
+    if store is None or dry_run or not events:
         return done
     count = store.write_events(events)
     return Import(
         done.events, done.rejected, done.told, headers, False,
         new=count.new, repeated=count.repeated, conflicting=count.conflicting,
     )  # fmt: skip
+
+
+def _jobs(store: Store | None) -> dict[str, tuple[str, str]]:
+    """Return (asset, mode) of every job ever planned, by its key."""
+    if store is None:
+        return {}
+    return {
+        event.key: (str(event.asset), event.mode)
+        for event in store.read_events(0, _FOREVER, kinds=("schedule",))
+        if event.detail.get("action") == "job"
+    }
 
 
 class _RowError(Exception):
@@ -116,7 +138,13 @@ class _Row:
         return value[1:] if value[:2] in {"'=", "'+", "'-", "'@"} else value
 
 
-def _event(row: _Row, plant: Plant, mapping: ColumnMapping, who: str) -> Event:
+def _event(
+    row: _Row,
+    plant: Plant,
+    mapping: ColumnMapping,
+    who: str,
+    jobs: Mapping[str, tuple[str, str]],
+) -> Event:
     asset = _asset(row.text("asset"), plant, mapping)
     zone = ZoneInfo(mapping.timezone) if mapping.timezone else plant.timezone(asset.site)
     done, start = (_moment(row, name, mapping, zone) for name in ("done", "start"))
@@ -126,7 +154,11 @@ def _event(row: _Row, plant: Plant, mapping: ColumnMapping, who: str) -> Event:
     ts_ms = (start if kind in {"failure", "stop"} else done) or done or start
     if ts_ms is None:
         raise _RowError("done", "no date: every date cell is empty or a placeholder")
-    job = row.text("job")
+    note = row.text("note")
+    job = row.text("job") or next(iter(_JOB_KEY.findall(f"{row.text('key')} {note}")), "")
+    mode = _mode(row.text("mode"), asset, plant, mapping)
+    if not mode and jobs.get(job, ("", ""))[0] == str(asset):
+        mode = jobs[job][1]
     text = "|".join(row.text(name) for name in ("note", "key", "mode"))
     try:
         hours = read_hours(row.get("duration_h"))
@@ -135,11 +167,11 @@ def _event(row: _Row, plant: Plant, mapping: ColumnMapping, who: str) -> Event:
             asset=asset,
             ts_ms=ts_ms,
             kind=kind,
-            mode=_mode(row.text("mode"), asset, plant, mapping),
+            mode=mode,
             planned=planned,
             found=_word(row.text("found"), mapping.found, FOUND_WORDS, FOUND, "found", "unknown"),
             duration_h=hours,
-            note=row.text("note")[:2_000],
+            note=note[:2_000],
             who=row.text("who")[:200] or who,
             key=row.text("key")[:200] or job[:200] or _digest(text),
             detail={"source": "cmms"} | ({"job": job[:200]} if job else {}),

@@ -41,7 +41,7 @@ class FailureStory:
 def alarm_stories(events: Sequence[Event], settings: KpiSettings, now_ms: int) -> list[AlarmStory]:
     """Judge each alarm raised in these events (of one machine, in order).
 
-    People's feedback decides where there is some. Else: a failure, or a repair that found the part
+    People's feedback decides where there is some (`other`: rightly raised, another mode). Else: a failure, or a repair that found the part
     degraded or failed, within the horizon makes it right; a repair or inspection that found it
     sound, or a horizon gone by with nothing, makes it wrong; otherwise it is undecided.
     """
@@ -53,9 +53,9 @@ def alarm_stories(events: Sequence[Event], settings: KpiSettings, now_ms: int) -
         alarm_id = event.key.split(":")[0]
         outcome, because, prevented, settled = _judge(event, events, settings, now_ms)
         verdict = str(said[alarm_id].detail.get("verdict", "")) if alarm_id in said else ""
-        if verdict in {"right", "wrong"}:
-            outcome = "right" if verdict == "right" else "wrong"
-            because, prevented = "feedback", prevented and verdict == "right"
+        if verdict in {"right", "wrong", "other"}:
+            outcome = "wrong" if verdict == "wrong" else "right"
+            because, prevented = "feedback", prevented and verdict != "wrong"
         stories.append(
             AlarmStory(
                 alarm_id, event.asset, event.mode, event.ts_ms, outcome, because, prevented, settled

@@ -132,12 +132,11 @@ def import_command(
 
     context = get_context(ctx)
     columns = read_mapping(mapping) if mapping else None
-    store = None if dry_run else context.open_store()
+    store = context.open_store()
     try:
-        done = import_events(store, file, context.plant, columns)
+        done = import_events(store, file, context.plant, columns, dry_run=dry_run)
     finally:
-        if store is not None:
-            store.close()
+        store.close()
     if report is not None:
         report.write_bytes(_report(done))
     _tell(done, as_json)
