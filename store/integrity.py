@@ -27,7 +27,7 @@ from store.salvage import salvage
 
 _log = structlog.get_logger(__name__)
 #: Journals up to this size are examined whole whenever they are opened (about a second).
-FULL_CHECK_BYTES = 256 << 20
+FULL_CHECK_BYTES = 64 << 20
 _MOST_PROBLEMS = 20
 _DAMAGED_FOLDER = "damaged"
 _NOT_A_ROW = (TypeError, ValueError, OverflowError, struct.error)
