@@ -194,6 +194,7 @@ def test_nothing_is_acknowledged_that_could_not_be_stored(
     assert sorted(ts for _, ts, _ in stored(journal)) == [T0 + i for i in range(250)]
     wait_until(lambda: bool(said) and said[-1]["status"] == "ok")
     assert "disk is full" in next(m for m in said if m["status"] == "error")["problem"]
+    device.client.on_message = None
     device.send(BRIDGE_HEALTH, b"", retain=True)
     device.close()
 
