@@ -284,7 +284,8 @@ def _cost(request: Request, grid: Grid, batch: _Batch) -> Floats:
 
 def _left(request: Request, grid: Grid, lines: Lines) -> tuple[Ints, Ints]:
     """Return what work under way leaves: people of each crew, machines out of each line, by cell."""
-    people = np.repeat(np.array([[c.size] for c in request.plant.crews], np.int64), grid.cells, 1)
+    sizes = np.array([c.size for c in request.plant.crews], np.int64)
+    people = np.repeat(sizes[:, None], grid.cells, 1)
     people = people.reshape(len(request.plant.crews), grid.cells)
     room = np.repeat(lines.limit[:, None], grid.cells, 1)
     crews = {crew.name: number for number, crew in enumerate(request.plant.crews)}
