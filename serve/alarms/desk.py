@@ -56,25 +56,28 @@ class AlarmDesk:
 
     def acknowledge(self, alarm_id: str, now_ms: int, who: str, why: str = "") -> list[Transition]:
         """Somebody has seen it. Raises DataError when it is not open."""
+        name = check_who(who)
         return self._act(
-            alarm_id, lambda state, full: operator.acknowledge(state, full, now_ms, who, why)
+            alarm_id, lambda state, full: operator.acknowledge(state, full, now_ms, name, why)
         )
 
     def shelve(
         self, alarm_id: str, until_ms: int, now_ms: int, who: str, why: str = ""
     ) -> list[Transition]:
         """Put it aside until a moment. Raises DataError."""
+        name = check_who(who)
         return self._act(
             alarm_id,
             lambda state, full: operator.shelve(
-                state, full, until_ms, now_ms, who, why, self._rules
+                state, full, until_ms, now_ms, name, why, self._rules
             ),
         )
 
     def unshelve(self, alarm_id: str, now_ms: int, who: str, why: str = "") -> list[Transition]:
         """Take it back before its time. Raises DataError."""
+        name = check_who(who)
         return self._act(
-            alarm_id, lambda state, full: operator.unshelve(state, full, now_ms, who, why)
+            alarm_id, lambda state, full: operator.unshelve(state, full, now_ms, name, why)
         )
 
     def alarm_ids(self) -> dict[AssetPath, str]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plant.errors import StoreError
@@ -72,6 +72,7 @@ def test_a_killed_process_loses_nothing_it_had_put(tmp_path: Path) -> None:
     box.close()
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=3))))
 def test_it_is_a_map(
     tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, bytes]]
