@@ -249,15 +249,21 @@ def _one(case: str, days: float, seed: int, runs: int) -> None:
     print(json.dumps(figures))
 
 
+def _runs(case: str, quick: bool) -> str:
+    """Return how often a case is run: the fast ones often, the very slow one once."""
+    if quick or case == "tsflex_vectorised":
+        return "1"
+    return "9" if case in {"vigie", "numpy_sum"} else "3"
+
+
 def against_peers(days: float, seed: int, quick: bool) -> None:
     """Run each case in a process of its own and print its line."""
     seconds: dict[str, float] = {}
     for case in PEERS:
         say(f"features: {case}")
-        slow = case not in {"vigie", "numpy_sum"}
         command = [
             sys.executable, "-m", "benchmarks.bench_features", "--one", case,
-            "--days", str(days), "--seed", str(seed), "--runs", "1" if quick else "3" if slow else "9",
+            "--days", str(days), "--seed", str(seed), "--runs", _runs(case, quick),
         ]  # fmt: skip
         environment = os.environ | {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
