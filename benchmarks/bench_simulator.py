@@ -1,8 +1,10 @@
 """How fast the simulator makes readings, as frames and over MQTT.
 
-frames: pump readings computed on one core, against numpy.random's standard_normal of the same size
-(case numpy). player: readings over MQTT (QoS 1, Mosquitto on loopback), against a bare paho publisher
-that sends equally many payloads of the same size under the same in-flight limit (case paho).
+frames: pump readings computed on one core, the plant's events included, against numpy.random's
+standard_normal of the same size (case numpy). player: readings over MQTT (QoS 1, Mosquitto on
+loopback), plant and JSON included, against a bare paho publisher (case paho) that does nothing but hand
+the same payloads, made beforehand, to paho with its own defaults and waits for the last
+acknowledgement. values_per_s and msgs_per_s are wall time, cpu_* processor time of this process.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -26,11 +28,8 @@ from simulator.mqtt import Broker
 from simulator.plant import PlantSimulation
 from simulator.player import Player
 from simulator.presets import demo_plant_toml
-from simulator.settings import SimulatorSettings
 from vigie.logs import configure_logs
 from vigie.servers import Mosquitto
-
-WINDOW = 400
 
 
 def say(case: str, **figures: float | str) -> None:
@@ -39,72 +38,72 @@ def say(case: str, **figures: float | str) -> None:
     print(json.dumps({"bench": "simulator", "case": case, **shown}), flush=True)
 
 
-def median_of(runs: int, once: Callable[[], float]) -> float:
-    """Return the median of a figure over several runs."""
-    return statistics.median(once() for _ in range(runs))
-
-
 def frames(seed: int, days: float, runs: int) -> None:
     """Compute a history of 16 pumps on one core, and the same amount of bare normal numbers."""
-    plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed)
-    began = time.perf_counter()
-    stop = plant.start_ms + round(days * DAY_MS)
-    plant.advance(stop)
-    events_s = time.perf_counter() - began
     size = 0
 
-    def once() -> float:
+    def once() -> tuple[float, float]:
         nonlocal size
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
+        plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed)
+        stop = plant.start_ms + round(days * DAY_MS)
+        plant.advance(stop)
         got = sample_frames(plant.sampler, plant.start_ms, stop)
-        seconds = time.perf_counter() - began
         size = sum(frame.values.size for frame in got.values())
-        return size / (seconds + events_s)
+        return size / (time.perf_counter() - began), size / (time.process_time() - cpu)
 
-    speed = median_of(runs, once)
-
-    def bare() -> float:
+    def bare() -> tuple[float, float]:
         rng = np.random.default_rng(seed)
-        began = time.perf_counter()
-        for _ in range(len(plant.stations)):
-            rng.standard_normal(size // len(plant.stations))
-        return size / (time.perf_counter() - began)
+        began, cpu = time.perf_counter(), time.process_time()
+        for _ in range(16):
+            rng.standard_normal(size // 16)
+        return size / (time.perf_counter() - began), size / (time.process_time() - cpu)
 
-    normal = median_of(runs, bare)
+    made, normal = [], []
+    for _ in range(runs):  # turn about, so that a slow minute of the machine hits both
+        made.append(once())
+        normal.append(bare())
     say(
-        "frames", values=size, values_per_s=speed, events_s=events_s,
-        of_numpy_standard_normal=speed / normal,
-    )  # fmt: skip
-    say("numpy", values=size, values_per_s=normal)
+        "frames",
+        values=size,
+        values_per_s=statistics.median(wall for wall, _ in made),
+        values_per_cpu_s=statistics.median(cpu for _, cpu in made),
+        of_numpy_standard_normal=statistics.median(
+            a / b for (_, a), (_, b) in zip(made, normal, strict=True)
+        ),
+    )
+    say(
+        "numpy",
+        values=size,
+        values_per_s=statistics.median(wall for wall, _ in normal),
+        values_per_cpu_s=statistics.median(cpu for _, cpu in normal),
+    )
 
 
-def player(
-    port: int, seed: int, days: float, clients: int
-) -> tuple[float, list[tuple[str, bytes]]]:
-    """Play as fast as possible; return readings per second, plant and encoding included."""
-    settings = SimulatorSettings(interval_s=60.0)
-    plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed, settings=settings)
-    live = Player(plant, Broker(port=port), clients=clients, window=WINDOW)
-    until = plant.start_ms + round(days * DAY_MS)
-    began = time.perf_counter()
-    stats = live.run(until)
-    rate = (stats.readings + stats.events) / (time.perf_counter() - began)
-    again = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed, settings=settings)
-    sample = [
-        (m.topic, m.payload)
-        for m in Player(again, Broker(port=port)).messages(plant.start_ms + DAY_MS // 8)
-    ]
-    return rate, sample
+def player(port: int, seed: int, messages: int) -> tuple[float, float]:
+    """Play as fast as possible; return messages per second and CPU microseconds per message."""
+    plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed)
+    live = Player(plant, Broker(port=port))
+    began, cpu = time.perf_counter(), time.process_time()
+    stats = live.run(plant.start_ms + messages // 16 * plant.sampler.interval_ms)
+    sent = stats.readings + stats.events
+    used = time.process_time() - cpu
+    return sent / (time.perf_counter() - began), 1e6 * used / sent
 
 
-def paho(port: int, sample: list[tuple[str, bytes]], messages: int) -> float:
-    """Publish the sample's payloads round and round with nothing but paho; return messages per second."""
+def payloads(seed: int, count: int) -> list[tuple[str, bytes]]:
+    """Return topics and payloads as the player sends them."""
+    plant = PlantSimulation(parse_plant(demo_plant_toml()), seed=seed)
+    live = Player(plant)
+    return [(m.topic, m.payload) for m in islice(live.messages(plant.start_ms + DAY_MS), count)]
+
+
+def paho(port: int, sample: list[tuple[str, bytes]], messages: int) -> tuple[float, float]:
+    """Hand payloads to paho as fast as it takes them; return the same figures as `player`."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.max_inflight_messages_set(WINDOW)
-    room, left, done = threading.Semaphore(WINDOW), [messages], threading.Event()
+    left, done = [messages], threading.Event()
 
     def on_publish(*_: object) -> None:
-        room.release()
         left[0] -= 1
         if left[0] == 0:
             done.set()
@@ -112,16 +111,15 @@ def paho(port: int, sample: list[tuple[str, bytes]], messages: int) -> float:
     client.on_publish = on_publish
     client.connect("127.0.0.1", port)
     client.loop_start()
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     for number in range(messages):
-        room.acquire()
         topic, payload = sample[number % len(sample)]
         client.publish(topic, payload, 1)
-    done.wait(60)
-    seconds = time.perf_counter() - began
+    done.wait(300)
+    wall, used = time.perf_counter() - began, time.process_time() - cpu
     client.disconnect()
     client.loop_stop()
-    return messages / seconds
+    return messages / wall, 1e6 * used / messages
 
 
 def main() -> None:
@@ -133,20 +131,29 @@ def main() -> None:
     configure_logs("warning")
     runs = 1 if args.quick else 5
     frames(args.seed, 20 if args.quick else 120, runs)
-    days = 0.25 if args.quick else 2.0
-    messages = round(days * 1440 * 16)
+    messages = 16 * (300 if args.quick else 1_440)
+    sample = payloads(args.seed, 2_000)
     played, bare = [], []
     with Mosquitto() as broker:
-        for run in range(runs):  # turn about, so that a slow minute of the machine hits both
-            rate, sample = player(broker.port, args.seed, days, clients=1)
-            played.append(rate)
+        for run in range(runs):
+            played.append(player(broker.port, args.seed, messages))
             bare.append(paho(broker.port, sample, messages))
-            print(f"run {run}: {played[-1]:.0f} {bare[-1]:.0f} msgs/s", file=sys.stderr)
+            print(f"run {run}: {played[-1][0]:.0f} {bare[-1][0]:.0f} msgs/s", file=sys.stderr)
     say(
-        "player", messages=messages, msgs_per_s=statistics.median(played), qos=1,
-        of_paho=statistics.median(p / b for p, b in zip(played, bare, strict=True)),
-    )  # fmt: skip
-    say("paho", messages=messages, msgs_per_s=statistics.median(bare), qos=1)
+        "player",
+        messages=messages,
+        qos=1,
+        msgs_per_s=statistics.median(wall for wall, _ in played),
+        cpu_us_per_msg=statistics.median(cpu for _, cpu in played),
+        of_paho=statistics.median(a / b for (a, _), (b, _) in zip(played, bare, strict=True)),
+    )
+    say(
+        "paho",
+        messages=messages,
+        qos=1,
+        msgs_per_s=statistics.median(wall for wall, _ in bare),
+        cpu_us_per_msg=statistics.median(cpu for _, cpu in bare),
+    )
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Player:
         form: Literal["json", "sparkplug"] = "json",
         qos: int = 1,
         clients: int = 1,
-        window: int = 400,
+        window: int = 200,
         clock: ManualClock | None = None,
         step_ms: int | None = None,
         behind: Callable[[], int] | None = None,
