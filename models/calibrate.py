@@ -80,9 +80,17 @@ class WindowLevels:
 
 
 def fit_window_levels(
-    curves: SurvivalCurves, ttf_h: FloatArray, observed: NDArray[np.bool_], coverage: float
+    curves: SurvivalCurves,
+    ttf_h: FloatArray,
+    observed: NDArray[np.bool_],
+    coverage: float,
+    weight: FloatArray | None = None,
 ) -> WindowLevels:
-    """Find the levels on out-of-fold curves. A thin band takes the levels of all bands together."""
+    """Find the levels on out-of-fold curves, each landmark with its weight (1 without).
+
+    A thin band takes the levels of all bands together.
+    """
+    weight = np.ones(len(ttf_h)) if weight is None else weight
     horizon = curves.horizon_h
     seen = np.minimum(ttf_h, horizon)
     rows = np.arange(len(curves))
@@ -91,12 +99,12 @@ def fit_window_levels(
     bands = tuple(float(share * horizon) for share in BANDS[:-1])
     median = curves.quantile_h(0.5)
     tail = (1.0 - coverage) / 2
-    whole = _levels(u, event, tail)
+    whole = _levels(u, event, weight, tail)
     low, high = [], []
     for lower, upper in zip(bands, (*bands[1:], np.inf), strict=True):
         inside = (median >= lower) & (median < upper)
         enough = int(np.count_nonzero(inside & event)) >= _MIN_BAND
-        a, b = _levels(u[inside], event[inside], tail) if enough else whole
+        a, b = _levels(u[inside], event[inside], weight[inside], tail) if enough else whole
         low.append(a)
         high.append(b)
     return WindowLevels(bands, tuple(low), tuple(high))
@@ -114,14 +122,16 @@ def _survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatAr
     )
 
 
-def _levels(u: FloatArray, event: NDArray[np.bool_], tail: float) -> tuple[float, float]:
+def _levels(
+    u: FloatArray, event: NDArray[np.bool_], weight: FloatArray, tail: float
+) -> tuple[float, float]:
     """Return the u by which `tail` and 1 - `tail` of the failures have come (Kaplan–Meier)."""
     if np.count_nonzero(event) < 20:
         return tail, 1.0 - tail
     order = np.lexsort((~event, u))
-    u, event = u[order], event[order]
-    at_risk = len(u) - np.arange(len(u))
-    cdf = 1.0 - np.cumprod(1.0 - event / at_risk)
+    u, event, weight = u[order], event[order], weight[order]
+    at_risk = np.cumsum(weight[::-1])[::-1]
+    cdf = 1.0 - np.cumprod(1.0 - np.minimum(event * weight / np.maximum(at_risk, 1e-12), 1.0))
     low = float(u[np.argmax(cdf >= tail)]) if cdf[-1] >= tail else tail
     high = float(u[np.argmax(cdf >= 1 - tail)]) if cdf[-1] >= 1 - tail else 1.0 - tail
     return float(np.clip(low, 0.002, 0.49)), float(np.clip(high, 0.51, 0.998))

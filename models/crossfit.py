@@ -14,8 +14,8 @@ from models.calibrate import HazardCalibration, fit_hazard_calibration
 from models.curve import SurvivalCurves, from_hazards
 from models.forest import parse_forest
 from models.found import Findings
-from models.hazard import Fit, Landmarks, fit_member
-from models.labels import Labels
+from models.hazard import Fit, Landmarks, bin_position, fit_member
+from models.labels import Labels, after_h
 from models.settings import ModelSettings
 from models.splits import folds_by_group
 
@@ -46,10 +46,15 @@ def make_examples(
     p = findings.p[labels.life[rows]]
     reason = np.array([life.reason for life in labels.lives], dtype=object)[labels.life[rows]]
     repaired = np.isin(reason, ("degraded", "sound", "unknown"))
-    residual = np.where(repaired, settings.degraded_residual_h, 0.0)
+    residual = np.where(repaired, after_h("degraded", settings), 0.0)
+    # An unknown finding that nothing could be inferred for says nothing past the repair.
+    inferred = repaired & ((reason != "unknown") | (p > 0))
+    lasted = np.where(inferred, after_h("sound", settings), 0.0)
     failed, cut = np.flatnonzero(p > 1e-6), np.flatnonzero(p < 1 - 1e-6)
     place = np.concatenate([failed, cut])
-    ttf = np.concatenate([(labels.seen_h[rows] + residual)[failed], labels.seen_h[rows][cut]])
+    ttf = np.concatenate(
+        [(labels.seen_h[rows] + residual)[failed], (labels.seen_h[rows] + lasted)[cut]]
+    )
     event = np.concatenate([np.ones(len(failed), bool), np.zeros(len(cut), bool)])
     weight = np.concatenate([p[failed], 1 - p[cut]])
     keep = ttf > 0
@@ -170,10 +175,14 @@ def joined(a: Landmarks, b: Landmarks) -> Landmarks:
 
 
 def calibrated(
-    logits: FloatArray, labels_ttf_h: FloatArray, observed: NDArray[np.bool_], edges_h: FloatArray
+    logits: FloatArray, marks: Landmarks, place: NDArray[np.int64], edges_h: FloatArray
 ) -> tuple[HazardCalibration, SurvivalCurves]:
-    """Fit the recalibration on out-of-fold logits and return it with the curves it gives."""
-    calibration = fit_hazard_calibration(logits, expand(labels_ttf_h, observed, edges_h))
-    position = (np.arange(logits.shape[1]) + 0.5) / logits.shape[1] - 0.5
-    z = calibration.intercept + calibration.slope * logits + calibration.tilt * position
+    """Fit the recalibration on out-of-fold logits float64[n, K] and return it with their curves.
+
+    marks: the examples, weighted as in training; place: the row of `logits` each belongs to.
+    """
+    periods = expand(marks.ttf_h, marks.event, edges_h, marks.weight)
+    calibration = fit_hazard_calibration(logits[place], periods)
+    z = calibration.intercept + calibration.slope * logits
+    z += calibration.tilt * bin_position(logits.shape[1])
     return calibration, from_hazards(edges_h, 1.0 / (1.0 + np.exp(-z)))

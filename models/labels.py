@@ -5,7 +5,7 @@
 | failure                                  | observed at the failure, with its mode                       |
 | maintenance, found failed                | observed at the repair (unless a logged failure explains it) |
 | maintenance, found degraded              | failure-equivalent, `degraded_residual_h` after the repair   |
-| maintenance, found sound                 | right-censored at the repair                                 |
+| maintenance, found sound                 | right-censored twice that after the repair                   |
 | maintenance, found unknown               | right-censored at the repair, unless training can infer it   |
 | inspection, found failed                 | observed at the inspection                                   |
 | inspection with any other finding        | nothing: the machine goes on as it was                       |
@@ -20,7 +20,7 @@ Rows while the machine is down (from a failure to the end of its repair) have no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -39,8 +39,8 @@ EndReason = Literal["failed", "degraded", "sound", "unknown", "open"]
 class Life:
     """One life of a machine between two renewals, epoch ms.
 
-    Rows in [start_ms, stop_ms) belong to it. `event_ms` is when it ended or would have failed
-    (found degraded), `mode` what failed, empty where not recorded.
+    Rows in [start_ms, stop_ms) belong to it. `event_ms` is when it failed, would have failed (found
+    degraded) or is known to have lasted until; `mode` what failed, empty where not recorded.
     """
 
     asset: str
@@ -61,7 +61,7 @@ class Labels:
     """One label per feature row, in the table's order.
 
     ttf_h: float64[n] hours to the failure (or its equivalent), else to the end of the observation;
-    seen_h: float64[n] hours that were really watched (shorter than ttf_h when found degraded);
+    seen_h: float64[n] hours that were really watched (shorter than ttf_h where a finding speaks);
     observed: bool[n] ended by a failure or its equivalent; mode: str[n] its mode; valid: bool[n] may
     train; life: int64[n] index into `lives` (-1: none).
     """
@@ -73,6 +73,14 @@ class Labels:
     valid: NDArray[np.bool_]
     life: NDArray[np.int64]
     lives: tuple[Life, ...]
+
+    def as_watched(self) -> Labels:
+        """Return the labels as if no repair had found anything: censored when it was made."""
+        blank = tuple(
+            life if life.reason in {"failed", "open"} else replace(life, reason="unknown")
+            for life in self.lives
+        )
+        return replace(self, lives=blank)
 
     def failures(self) -> int:
         """Return the number of lives that have rows and ended by a failure or its equivalent."""
@@ -131,14 +139,23 @@ def lives_of(
         if event.ts_ms < start:  # while down, or before the first row: nothing lived
             start = max(start, ends_ms)
             continue
-        residual_h = settings.degraded_residual_h if reason == "degraded" else 0.0
-        event_ms = event.ts_ms + round(residual_h * HOUR_MS)
+        event_ms = event.ts_ms + round(after_h(reason, settings) * HOUR_MS)
         lives.append(Life(asset, start, event.ts_ms, event_ms, reason, mode))
         start = max(ends_ms, event.ts_ms + 1)
         mending = (event.ts_ms, mode) if event.kind in {"failure", "inspection"} else None
     if last_ms >= start:
         lives.append(Life(asset, start, last_ms + 1, last_ms, "open", ""))
     return lives
+
+
+def after_h(reason: str, settings: ModelSettings) -> float:
+    """Return the hours past a repair that its finding speaks for.
+
+    "Degraded" means: it would have failed within twice the mean residual; "sound": not within that.
+    Reading only the first would make all other repairs look like machines that live no longer.
+    """
+    residual = settings.degraded_residual_h
+    return {"degraded": residual, "sound": 2 * residual}.get(reason, 0.0)
 
 
 def _reason(event: Event) -> EndReason | None:

@@ -30,12 +30,13 @@ from models.deviation import DeviationModel
 from models.found import Findings, infer_findings, last_rows
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
-from models.labels import Labels
+from models.labels import Labels, after_h
 from models.metrics import rmse, summary
 from models.settings import ModelSettings
 from models.splits import thin
 from plant.times import HOUR_MS
 
+_FIRST_ROUNDS = 60
 _JUDGED_H = (8.0, 24.0, 72.0, 168.0)
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
 
@@ -65,16 +66,15 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     labels = data.labels
     groups, group_events = group_codes(labels, settings)
     edges = make_edges(horizon_h(labels, settings), settings.bins)
-    last = last_rows(labels, data.table.ts_ms)
-    looks = data.deviation.score(as_input(data.table.X[last]))
-    findings = infer_findings(labels, last, looks, settings)
+    findings = _findings(data, edges, groups, settings)
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
     extra = _midlife_examples(data, findings, groups, settings)
     oof = crossfit(examples, extra, X, groups[rows], group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
-    calibration, curves = calibrated(oof.logits, ttf, observed, edges)
+    marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
+    calibration, curves = calibrated(oof.logits, marks, place, edges)
 
     def fit(m: int) -> Fit:
         own = examples
@@ -106,7 +106,9 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     if settings.heads:
         tell("heads", 0.95)
         heads, curves = _fit_heads(X, ttf, observed, oof, curves, settings)
-    windows = fit_window_levels(curves, ttf, observed, settings.window_coverage)
+    windows = fit_window_levels(
+        curves.take(place), marks.ttf_h, marks.event, settings.window_coverage, marks.weight
+    )
     judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
     metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
     metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
@@ -139,6 +141,30 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     }
     tell("done", 1.0)
     return WindowModel(hazard, windows, heads, lineage)
+
+
+def _findings(
+    data: TrainingData, edges: FloatArray, groups: NDArray[np.int64], settings: ModelSettings
+) -> Findings:
+    """Judge repairs by how the machine looked: its deviation, and the risk of a model of failures only."""
+    labels, table = data.labels, data.table
+    last = last_rows(labels, table.ts_ms)
+    X = as_input(table.X[last])
+    looks = np.log(np.maximum(data.deviation.score(X), 1e-3))[:, None]
+    failed = np.array([1.0 if life.reason == "failed" else 0.0 for life in labels.lives])
+    repairs = sum(life.reason in {"degraded", "sound", "unknown"} for life in labels.lives)
+    if repairs and failed.sum() >= 5 and settings.degraded_residual_h > 0:
+        rows = landmark_rows(table, labels, settings, settings.seed)
+        plain = labels.as_watched()
+        marks = make_examples(
+            as_input(table.X[rows]), rows, plain, Findings(failed, 0), groups, settings
+        ).landmarks
+        fit = fit_member(marks, edges, settings, settings.seed + 500, _FIRST_ROUNDS)
+        first = HazardModel(edges, (fit.text,), fit.offsets[None, :])
+        soon = min(after_h("sound", settings), float(edges[-1]))
+        p = np.clip(first.curves(X).p_fail(soon)[:, 0], 1e-4, 1 - 1e-4)
+        looks = np.column_stack([looks, np.log(p / (1 - p))])
+    return infer_findings(labels, last, looks, settings)
 
 
 def horizon_h(labels: Labels, settings: ModelSettings) -> float:

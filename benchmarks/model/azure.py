@@ -67,7 +67,7 @@ def load(folder: Path) -> tuple[dict[str, pd.DataFrame], list[Event]]:
     ):
         path = AssetPath.parse(f"azure/fleet/m{m}")
         if (str(path), int(ts), str(comp)) not in failed:
-            events.append(Event(path, int(ts), "maintenance", scope=(str(comp),), found="sound"))
+            events.append(Event(path, int(ts), "maintenance", scope=(str(comp),)))
     return frames, events
 
 

@@ -47,7 +47,7 @@ MODEL = ModelSettings(
     head_cap_h=CAP_H,
     members=2,
     landmarks_per_life=100,
-    degraded_residual_h=10,
+    degraded_residual_h=15,  # crews call degraded what would fail within 30 h
     midlife_share=0,
 )
 

@@ -92,7 +92,7 @@ def test_missing_codes_are_inferred_from_looks(settings: ModelSettings) -> None:
     table, events = fleet(machines=30, repaired=0.6, seed=5)
     labels = label_rows(table.assets, table.ts_ms, events, settings)
     rows = last_rows(labels, table.ts_ms)
-    looks = 0.2 + np.abs(table.X[rows][:, [0, 2]]).max(axis=1)
+    looks = 0.2 + np.abs(table.X[rows][:, [0, 2]]).max(axis=1, keepdims=True)
     rng = np.random.default_rng(0)
     hidden = [
         replace(e, found="unknown")
@@ -115,7 +115,7 @@ def test_few_codes_are_taken_as_they_are(settings: ModelSettings, history: Histo
     table, events = history
     labels = label_rows(table.assets, table.ts_ms, events, settings)
     rows = last_rows(labels, table.ts_ms)
-    findings = infer_findings(labels, rows, np.ones(len(rows)), settings)
+    findings = infer_findings(labels, rows, np.ones((len(rows), 1)), settings)
     assert findings.learned == 0
     assert set(findings.p) <= {0.0, 1.0}
 

@@ -27,7 +27,8 @@ def labels_of(events: list[Event], hours: list[float] | None = None, **more: int
 CASES = {
     "failure": ([at(60, "failure", mode="A")], 50.0, True, "A"),
     "nothing happened: censored at the last row": ([], 90.0, False, ""),
-    "repair found sound": ([at(60, "maintenance", found="sound")], 50.0, False, ""),
+    "repair found sound: would have lasted twice the residual": (
+        [at(60, "maintenance", found="sound")], 74.0, False, ""),
     "repair found degraded is a failure a residual later": (
         [at(60, "maintenance", found="degraded", mode="A")], 62.0, True, "A"),
     "repair found failed": ([at(60, "maintenance", found="failed", scope=("B",))], 50.0, True, "B"),
@@ -37,7 +38,7 @@ CASES = {
     "overlapping modes: the first ends the life": (
         [at(60, "failure", mode="A"), at(70, "failure", mode="B")], 50.0, True, "A"),
     "overlapping modes: a repair of another mode cuts what can be known": (
-        [at(40, "maintenance", scope=("B",), found="sound"), at(60, "failure", mode="A")], 30.0, False, ""),
+        [at(40, "maintenance", scope=("B",), found="sound"), at(60, "failure", mode="A")], 54.0, False, ""),
     "inspection found sound changes nothing": (
         [at(40, "inspection", found="sound"), at(60, "failure")], 50.0, True, ""),
     "inspection found degraded changes nothing": (
@@ -90,7 +91,8 @@ def test_start_ends_the_downtime() -> None:
 
 def test_late_repair_is_not_the_repair_of_that_failure() -> None:
     labels = labels_of([at(20, "failure", mode="A"), at(90, "maintenance", found="sound")])
-    assert labels.ttf_h[30] == 60
+    assert labels.ttf_h[30] == 84
+    assert labels.seen_h[30] == 60
     assert not labels.observed[30]
 
 
