@@ -192,12 +192,6 @@ class Bridge:
         return _told(steps)
 
 
-def no_fields(fields: Mapping[str, Any]) -> None:
-    """Refuse fields that a command does not have. Raises DataError."""
-    if fields:
-        raise DataError(f"the field {next(iter(fields))[:40]!r} is not known.")
-
-
 def _told(steps: list[Transition]) -> dict[str, Any]:
     return {"alarms": [{"id": step.alarm.id, "state": step.alarm.shown_state} for step in steps]}
 

@@ -25,20 +25,20 @@ from plant.clock import Clock
 from plant.config import Plant
 from plant.errors import VigieError
 from plant.event import Event
-from plant.risk import Risk, Status
-from plant.times import DAY_MS, MINUTE_MS, to_iso
+from plant.risk import Risk
+from plant.times import DAY_MS
 from plant.topics import Topics
-from serve import messages
+from serve import answers, messages
 from serve.alarms.book import AlarmBook
 from serve.alarms.desk import AlarmDesk
 from serve.alarms.rules import Rules
 from serve.alarms.state import Transition
-from serve.assess import to_risk, without_assessment
 from serve.board import Board
-from serve.bridge import Bridge, no_fields
+from serve.bridge import Bridge
 from serve.discovery import discovery_items
+from serve.judge import Evidence, judge
 from serve.publisher import Publisher
-from serve.schedule import ScheduleSettings, load_plan, make_plan, plan_to_dict
+from serve.schedule import ScheduleSettings
 from serve.scorer import Scored, Scorer
 from serve.settings import ServeSettings
 from serve.work import KINDS, Work, finished, under_work, works
@@ -107,10 +107,9 @@ class Service:
             publisher,
             self.topics,
             clock.now_ms,
-            {"assets": self._list_assets, "rescore": self._rescore, "schedule": self._schedule},
+            answers.handlers(self, schedule_settings or ScheduleSettings()),
         )
         publisher.listen(Bridge.filters(self.topics))
-        self._schedule_settings = schedule_settings or ScheduleSettings()
         self._scorer = Scorer(registry, model_settings or ModelSettings())
         self._board = Board(settings.publish)
         self._started_ms = clock.now_ms()
@@ -170,6 +169,10 @@ class Service:
             due = time.monotonic() + self.settings.interval_s
             while not stop.wait(_POLL_S) and time.monotonic() < due:
                 self.poll()
+
+    def tell_all_again(self) -> None:
+        """Publish every risk at the next step, changed or not."""
+        self._board = Board(self.settings.publish)
 
     def poll(self) -> int:
         """Carry out what people asked for over MQTT, and show what came of it; return how many."""
@@ -246,48 +249,21 @@ class Service:
     ) -> list[Risk]:
         """Return a risk for every machine that has a new one."""
         found = (
-            self._judge_one(asset, now_ms, seen.get(asset), scored.get(asset), worked.get(asset))
+            judge(
+                Evidence(
+                    asset,
+                    seen.get(asset),
+                    scored.get(asset),
+                    asset in worked,
+                    self._latest.get(asset),
+                ),
+                now_ms,
+                self.plant,
+                self.settings,
+            )
             for asset in sorted(known)
         )
         return [risk for risk in found if risk is not None]
-
-    def _judge_one(
-        self,
-        asset: AssetPath,
-        now_ms: int,
-        sight: SeenAsset | None,
-        scored: Scored | None,
-        work: Work | None,
-    ) -> Risk | None:
-        previous = self._latest.get(asset)
-        marks: dict[str, Any] = {}
-        if sight is not None:
-            marks = {"simulated": sight.simulated, "run_id": sight.run_id}
-        last_ms = sight.last_ms if sight is not None else None
-        stale = last_ms is None or now_ms - last_ms > self.settings.publish.valid_min * MINUTE_MS
-        common = (self.plant, self.settings)
-        if work is None and not stale and scored is not None and scored.assessment is not None:
-            if previous is not None and scored.assessment.ts_ms <= previous.ts_ms:
-                return None
-            return to_risk(
-                scored.assessment, *common, previous=previous, faults=scored.faults, **marks
-            )
-        status: Status = "insufficient_data"
-        if work is not None:
-            status = "maintenance"
-        elif stale:
-            status = "stale"
-        note = scored.note if scored is not None and status == "insufficient_data" else ""
-        if previous is not None and now_ms <= previous.ts_ms:
-            return None
-        risk = without_assessment(
-            asset, now_ms, status, *common, last_ms=last_ms, previous=previous, note=note, **marks
-        )
-        if previous is not None and previous.status == status:
-            age_ms = now_ms - previous.ts_ms
-            if age_ms < self.settings.publish.heartbeat_min * MINUTE_MS:
-                return None
-        return risk
 
     def _publish(
         self, now_ms: int, known: Iterable[AssetPath], seen: Mapping[AssetPath, SeenAsset]
@@ -328,39 +304,3 @@ class Service:
             messages.alarm_item(asset, states[asset].alarms if asset in states else (), self.topics)
             for asset in known
         ]
-
-    def _list_assets(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer `assets`: every machine and how it is."""
-        no_fields(fields)
-        return {
-            "assets": [
-                {
-                    "asset": str(asset),
-                    "kind": self.plant.kind_of(asset),
-                    "configured": self.plant.asset(asset) is not None,
-                    "status": risk.status,
-                    "severity": risk.severity,
-                    "ts": to_iso(risk.ts_ms),
-                    "alarm_id": risk.alarm_id,
-                }
-                for asset, risk in sorted(self._latest.items())
-            ]
-        }
-
-    def _rescore(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer `rescore`: make a step now, and tell everything again."""
-        no_fields(fields)
-        self._board = Board(self.settings.publish)
-        result = self.step(self.clock.now_ms())
-        return {"new": len(result.risks), "published": result.published}
-
-    def _schedule(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer `schedule`: the plan in force; with `replan` true a new one."""
-        replan = fields.get("replan", False)
-        no_fields({key: value for key, value in fields.items() if key != "replan"})
-        now_ms = self.clock.now_ms()
-        if replan is True:
-            made = make_plan(self.store, self.plant, self._schedule_settings, now_ms, who="mqtt")
-            return plan_to_dict(made)
-        plan = load_plan(self.store, now_ms)
-        return plan_to_dict(plan) if plan is not None else {"jobs": []}

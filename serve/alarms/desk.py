@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from plant.asset import AssetPath
 from plant.errors import DataError
 from plant.risk import Risk
-from serve.alarms import machine, operator
+from serve.alarms import lapse, machine, operator
 from serve.alarms.book import WEEK_MS, AlarmBook, Change
 from serve.alarms.machine import Wish
 from serve.alarms.rules import Rules
@@ -36,7 +36,7 @@ class AlarmDesk:
             for work in done:
                 if work.renewed is not None:
                     before = change.state(work.asset)
-                    after, steps = machine.renew(before, work.renewed, work.end_ms, "repaired")
+                    after, steps = lapse.renew(before, work.renewed, work.end_ms, "repaired")
                     if after is not before:
                         change.put(after, steps)
             wishes: list[Wish] = []
@@ -49,7 +49,7 @@ class AlarmDesk:
                     wishes.append(outcome.wish)
             self._admit(change, wishes)
             for state in list(change.states()):
-                after, steps = machine.elapse(state, now_ms, self._rules)
+                after, steps = lapse.elapse(state, now_ms, self._rules)
                 if steps:
                     change.put(after, steps)
         return change.transitions

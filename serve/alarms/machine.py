@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from plant.asset import AssetPath
 from plant.risk import Risk, Severity
 from plant.times import DAY_MS, HOUR_MS
+from serve.alarms.lapse import elapse, interrupted, make_step, suppress, unshelved, unsuppress
 from serve.alarms.rules import Rules
 from serve.alarms.state import (
     OURSELVES,
-    Action,
     Alarm,
     AssetAlarms,
     Pending,
@@ -68,16 +68,16 @@ def observe(state: AssetAlarms, risk: Risk, rules: Rules) -> Outcome:
     if _is_quiet(state, risk, severity, rules):
         return Outcome(AssetAlarms(state.asset, ts, held_ms=state.held_ms))
     if state.last_ms and ts - state.last_ms > rules.gap_ms:
-        state = _interrupted(state)
+        state = interrupted(state)
     state, steps = elapse(replace(state, last_ms=ts), ts, rules)
     if risk.status == "maintenance":
-        state, more = _suppress(state, ts)
-        return Outcome(_interrupted(state), (*steps, *more))
+        state, more = suppress(state, ts)
+        return Outcome(interrupted(state), (*steps, *more))
     if state.suppressed:
-        state, more = _unsuppress(state, ts)
+        state, more = unsuppress(state, ts)
         steps = (*steps, *more)
     if severity is None:
-        return Outcome(_interrupted(state), steps)
+        return Outcome(interrupted(state), steps)
     kept: list[Alarm] = []
     for alarm in state.alarms:
         after, step = _follow(alarm, risk, severity, rules)
@@ -88,29 +88,6 @@ def observe(state: AssetAlarms, risk: Risk, rules: Rules) -> Outcome:
     state = replace(state, alarms=tuple(kept))
     state, wish = _wish(state, risk, severity, rules)
     return Outcome(state, steps, wish)
-
-
-def elapse(
-    state: AssetAlarms, now_ms: int, rules: Rules
-) -> tuple[AssetAlarms, tuple[Transition, ...]]:
-    """Let time pass without an assessment: shelving ends, old returned alarms close."""
-    steps: list[Transition] = []
-    kept: list[Alarm] = []
-    for alarm in state.alarms:
-        after = alarm
-        if after.shelved_until_ms is not None and after.shelved_until_ms <= now_ms:
-            after = _unshelved(after)
-            after, step = _step(after, "unshelve", alarm, now_ms, OURSELVES, "its time is over")
-            steps.append(step)
-        if after.returned_ms is not None and now_ms - after.returned_ms >= rules.close_returned_ms:
-            before, after = after, replace(after, state="closed")
-            after, step = _step(after, "close", before, now_ms, OURSELVES, "nobody acknowledged it")
-            steps.append(step)
-        else:
-            kept.append(after)
-    if not steps:
-        return state, ()
-    return replace(state, alarms=tuple(kept)), tuple(steps)
 
 
 def grant(state: AssetAlarms, wish: Wish) -> tuple[AssetAlarms, Transition]:
@@ -134,23 +111,6 @@ def hold(state: AssetAlarms, wish: Wish, why: str) -> tuple[AssetAlarms, Transit
         return state, None
     held = replace(_wished(wish, ts), state="held")
     return replace(state, held_ms=ts), Transition("hold", held, "normal", ts, OURSELVES, why)
-
-
-def renew(
-    state: AssetAlarms, modes: tuple[str, ...], ts_ms: int, why: str
-) -> tuple[AssetAlarms, tuple[Transition, ...]]:
-    """Close the alarms that a repair has answered (`modes` empty: the whole asset)."""
-    steps: list[Transition] = []
-    kept: list[Alarm] = []
-    for alarm in state.alarms:
-        if alarm.raised_ms < ts_ms and (not modes or alarm.mode in modes or not alarm.mode):
-            after = replace(alarm, state="closed", suppressed=False)
-            steps.append(_step(after, "close", alarm, ts_ms, OURSELVES, why)[1])
-        else:
-            kept.append(alarm)
-    if not steps:
-        return state, ()
-    return replace(state, pending=None, other_mode=None, alarms=tuple(kept)), tuple(steps)
 
 
 def _is_quiet(state: AssetAlarms, risk: Risk, severity: Severity | None, rules: Rules) -> bool:
@@ -181,7 +141,7 @@ def _follow(
         after = replace(
             _told(alarm, risk, rules), state="closed" if seen else "returned", returned_ms=ts
         )
-        return _step(after, "return", alarm, ts, OURSELVES, risk.sentence)
+        return make_step(after, "return", alarm, ts, OURSELVES, risk.sentence)
     alarm = replace(alarm, calm_since_ms=None)
     if rank(severity) <= rank(alarm.severity):
         return replace(alarm, rising_since_ms=None), None
@@ -189,14 +149,14 @@ def _follow(
     if ts - since < rules.on_delay_ms(critical=severity == "critical"):
         return replace(alarm, rising_since_ms=since), None
     after = replace(
-        _told(_unshelved(alarm), risk, rules),
+        _told(unshelved(alarm), risk, rules),
         state="unacknowledged",
         severity=severity,
         acknowledged_ms=None,
         acknowledged_by="",
         rising_since_ms=None,
     )
-    return _step(after, "escalate", alarm, ts, OURSELVES, risk.sentence)
+    return make_step(after, "escalate", alarm, ts, OURSELVES, risk.sentence)
 
 
 def _wish(
@@ -264,63 +224,8 @@ def _wished(wish: Wish, ts_ms: int) -> Alarm:
     )
 
 
-def _suppress(state: AssetAlarms, ts_ms: int) -> tuple[AssetAlarms, tuple[Transition, ...]]:
-    if state.suppressed:
-        return state, ()
-    pairs = [
-        _step(
-            replace(alarm, suppressed=True),
-            "suppress",
-            alarm,
-            ts_ms,
-            OURSELVES,
-            "maintenance began",
-        )
-        for alarm in state.alarms
-    ]
-    alarms = tuple(alarm for alarm, _ in pairs)
-    return replace(state, suppressed=True, alarms=alarms), tuple(step for _, step in pairs)
-
-
-def _unsuppress(state: AssetAlarms, ts_ms: int) -> tuple[AssetAlarms, tuple[Transition, ...]]:
-    pairs = [
-        _step(
-            replace(alarm, suppressed=False),
-            "unsuppress",
-            alarm,
-            ts_ms,
-            OURSELVES,
-            "maintenance ended",
-        )
-        for alarm in state.alarms
-    ]
-    alarms = tuple(alarm for alarm, _ in pairs)
-    return replace(state, suppressed=False, alarms=alarms), tuple(step for _, step in pairs)
-
-
-def _interrupted(state: AssetAlarms) -> AssetAlarms:
-    """Start every delay anew: what was not observed did not hold."""
-    if state.pending is None and state.other_mode is None and not state.alarms:
-        return state
-    alarms = tuple(
-        replace(alarm, calm_since_ms=None, rising_since_ms=None) for alarm in state.alarms
-    )
-    return replace(state, pending=None, other_mode=None, alarms=alarms)
-
-
 def _told(alarm: Alarm, risk: Risk, rules: Rules) -> Alarm:
     return replace(alarm, p=_p(risk, rules), sentence=risk.sentence)
-
-
-def _unshelved(alarm: Alarm) -> Alarm:
-    return replace(alarm, shelved_until_ms=None, shelved_by="", shelve_reason="")
-
-
-def _step(
-    after: Alarm, action: Action, before: Alarm, ts_ms: int, who: str, why: str
-) -> tuple[Alarm, Transition]:
-    after = replace(after, changed_ms=ts_ms)
-    return after, Transition(action, after, before.shown_state, ts_ms, who, why)
 
 
 def _p(risk: Risk, rules: Rules) -> float | None:

@@ -17,7 +17,7 @@ from plant.asset import AssetPath
 from plant.event import Event
 from plant.risk import Risk
 from plant.times import HOUR_MS
-from serve.alarms import machine
+from serve.alarms import lapse, machine
 from serve.alarms.book import WEEK_MS
 from serve.alarms.rules import Rules
 from serve.alarms.state import AssetAlarms, Transition
@@ -130,7 +130,7 @@ def replay(rows: Sequence[Risk], done: Sequence[Work], rules: Rules) -> list[Tra
         state = state or AssetAlarms(risk.asset)
         while waiting and waiting[0].end_ms <= risk.ts_ms:
             work = waiting.pop(0)
-            state, _ = machine.renew(state, work.renewed or (), work.end_ms, "repaired")
+            state, _ = lapse.renew(state, work.renewed or (), work.end_ms, "repaired")
         if any(work.start_ms <= risk.ts_ms < work.end_ms for work in waiting):
             continue
         outcome = machine.observe(state, risk, rules)

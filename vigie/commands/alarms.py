@@ -11,7 +11,8 @@ import typer
 
 from plant.asset import AssetPath
 from plant.errors import DataError
-from plant.times import DAY_MS, HOUR_MS, format_duration, parse_duration_ms, parse_moment, to_iso
+from plant.times import DAY_MS, parse_duration_ms, parse_moment, to_iso
+from vigie import alarm_tables
 from vigie.context import Context, get_context
 
 if TYPE_CHECKING:
@@ -50,28 +51,11 @@ def list_command(
         alarms = [a for a in desk.book.open_alarms() if crew in {"", a.crew}]
     alarms.sort(key=lambda a: (not a.is_active, -rank(a.severity), a.raised_ms))
     if as_json:
-        _lines([_row(alarm) for alarm in alarms])
+        _lines([alarm_tables.alarm_row(alarm) for alarm in alarms])
         return
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    colours = {"critical": "bold red", "warning": "yellow", "advisory": "cyan"}
-    table = Table(
-        "id", "machine", "mode", "severity", "state", "raised", "crew", "why", title="Open alarms"
-    )
-    for alarm in alarms:
-        table.add_row(
-            alarm.id,
-            escape(str(alarm.asset)),
-            escape(alarm.label or alarm.mode or "unknown"),
-            f"[{colours.get(alarm.severity, 'white')}]{alarm.severity}[/]",
-            escape(_state_text(alarm)),
-            to_iso(alarm.raised_ms),
-            escape(alarm.crew or "nobody"),
-            escape(alarm.sentence),
-        )
-    Console().print(table if alarms else "No alarm is open.")
+    Console().print(alarm_tables.open_alarms(alarms) if alarms else "No alarm is open.")
 
 
 @app.command()
@@ -85,7 +69,12 @@ def show(ctx: typer.Context, alarm: AlarmId, as_json: AsJson = False) -> None:
     found = _find(log, alarm)
     steps = [e for e in log if e.key.split(":")[0] == found.id]
     if as_json:
-        _lines([_row(found) | {"history": [_step_row(step) for step in steps]}])
+        _lines(
+            [
+                alarm_tables.alarm_row(found)
+                | {"history": [alarm_tables.step_row(step) for step in steps]}
+            ]
+        )
         return
     from rich.console import Console
     from rich.markup import escape
@@ -95,11 +84,11 @@ def show(ctx: typer.Context, alarm: AlarmId, as_json: AsJson = False) -> None:
         f"[bold]{found.id}[/]  {escape(str(found.asset))}  {escape(found.label or found.mode)}"
     )
     console.print(
-        f"{found.severity}, {escape(_state_text(found))}, raised {to_iso(found.raised_ms)},"
+        f"{found.severity}, {escape(alarm_tables.state_text(found))}, raised {to_iso(found.raised_ms)},"
         f" crew {escape(found.crew or 'nobody')}"
     )
     console.print(escape(found.sentence))
-    console.print(_history_table(steps))
+    console.print(alarm_tables.history_table(steps))
 
 
 @app.command()
@@ -165,11 +154,11 @@ def history(
         now_ms = context.clock.now_ms()
         log = _log(store, parse_moment(from_, now_ms), parse_moment(to, now_ms) + 1, asset)
     if as_json:
-        _lines([_step_row(event) for event in log])
+        _lines([alarm_tables.step_row(event) for event in log])
         return
     from rich.console import Console
 
-    Console().print(_history_table(log) if log else "Nothing happened in that time.")
+    Console().print(alarm_tables.history_table(log) if log else "Nothing happened in that time.")
 
 
 @app.command()
@@ -263,7 +252,7 @@ def tune(
     from rich.console import Console
 
     console = Console()
-    console.print(_trial_table(trials, chosen, context.plant.currency))
+    console.print(alarm_tables.trial_table(trials, chosen, context.plant.currency))
     if not chosen.in_budget:
         console.print("No threshold keeps every crew within its budget; this one comes nearest.")
     typer.echo(f"[serve.severity.kinds.{kind}]")
@@ -344,77 +333,9 @@ def _find(log: list[Event], alarm: str) -> Alarm:
 
 def _say(steps: list[Any], otherwise: str) -> None:
     for step in steps:
-        typer.echo(f"{step.alarm.id} on {step.alarm.asset}: {_state_text(step.alarm)}.")
+        typer.echo(f"{step.alarm.id} on {step.alarm.asset}: {alarm_tables.state_text(step.alarm)}.")
     if not steps:
         typer.echo(otherwise)
-
-
-def _state_text(alarm: Alarm) -> str:
-    if alarm.shown_state == "shelved" and alarm.shelved_until_ms is not None:
-        return f"shelved until {to_iso(alarm.shelved_until_ms)}"
-    if alarm.state == "acknowledged" and alarm.acknowledged_by:
-        return f"{alarm.shown_state} by {alarm.acknowledged_by}"
-    return alarm.shown_state
-
-
-def _row(alarm: Alarm) -> dict[str, Any]:
-    from serve.messages import alarm_to_message
-
-    return {"asset": str(alarm.asset)} | alarm_to_message(alarm)
-
-
-def _step_row(event: Event) -> dict[str, Any]:
-    return {
-        "ts": to_iso(event.ts_ms),
-        "alarm": event.key.split(":")[0],
-        "asset": str(event.asset),
-        "mode": event.mode,
-        "action": event.detail.get("action", event.detail.get("verdict", "")),
-        "was": event.detail.get("was", ""),
-        "state": event.detail.get("alarm", {}).get("state", ""),
-        "who": event.who,
-        "why": event.note,
-    }
-
-
-def _history_table(log: list[Event]) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("time", "alarm", "machine", "mode", "what", "who", "why")
-    for event in log:
-        row = _step_row(event)
-        table.add_row(
-            *(
-                escape(str(row[key]))
-                for key in ("ts", "alarm", "asset", "mode", "action", "who", "why")
-            )
-        )
-    return table
-
-
-def _trial_table(trials: list[Trial], chosen: Trial, currency: str) -> Any:
-    from rich.table import Table
-
-    table = Table(
-        "threshold", "alarms", "in time", "late", "missed", "false", "lead", "worst week",
-        f"cost {currency}", title="What each threshold would have done",
-    )  # fmt: skip
-    for trial in trials:
-        mark = "→ " if trial is chosen else ""
-        table.add_row(
-            f"{mark}{trial.threshold:.2f}",
-            str(trial.alarms),
-            str(trial.caught),
-            str(trial.late),
-            str(trial.missed),
-            str(trial.false),
-            "" if trial.lead_h is None else format_duration(trial.lead_h * HOUR_MS),
-            f"{trial.worst_week:.0%} of budget",
-            f"{trial.cost:,.0f}",
-            style="bold" if trial is chosen else None,
-        )
-    return table
 
 
 def _lines(rows: list[dict[str, Any]]) -> None:

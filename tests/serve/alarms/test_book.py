@@ -94,7 +94,7 @@ def test_a_process_that_is_killed_again_and_again_leaves_the_same_log(tmp_path: 
             assert worker.stdout is not None
             assert worker.stdout.readline().strip() == "up"
             try:
-                worker.wait(rng.uniform(0.02, 0.25) if kills < 8 else 60)
+                worker.wait(rng.uniform(0.02, 0.25) if kills < 5 else 60)
                 break
             except subprocess.TimeoutExpired:
                 os.kill(worker.pid, signal.SIGKILL)

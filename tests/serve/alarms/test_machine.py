@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plant.errors import DataError
 from plant.times import HOUR_MS, MINUTE_MS
-from serve.alarms import machine, operator
+from serve.alarms import lapse, machine, operator
 from serve.alarms.rules import Rules, crew_for
 from serve.alarms.state import (
     AssetAlarms,
@@ -139,9 +139,9 @@ def test_a_returned_alarm_that_nobody_sees_closes_in_the_end() -> None:
     life = Life()
     life.feed(0.5, 4)
     life.feed(0.1, 13)
-    state, steps = machine.elapse(life.state, life.now + 71 * HOUR_MS, RULES)
+    state, steps = lapse.elapse(life.state, life.now + 71 * HOUR_MS, RULES)
     assert steps == ()
-    state, (step,) = machine.elapse(life.state, life.now + 73 * HOUR_MS, RULES)
+    state, (step,) = lapse.elapse(life.state, life.now + 73 * HOUR_MS, RULES)
     assert (step.action, step.why) == ("close", "nobody acknowledged it")
     assert state.alarms == ()
 
@@ -213,14 +213,14 @@ def test_maintenance_suppresses_and_a_repair_closes() -> None:
     assert (step.action, step.alarm.shown_state) == ("suppress", "suppressed")
     (step,) = life.feed(0.5)
     assert (step.action, step.alarm.shown_state) == ("unsuppress", "unacknowledged")
-    other, none = machine.renew(life.state, ("SEAL",), life.now, "repaired")
+    other, none = lapse.renew(life.state, ("SEAL",), life.now, "repaired")
     assert none == ()
     assert other is life.state
-    state, (closed,) = machine.renew(life.state, ("BRD",), life.now, "repaired")
+    state, (closed,) = lapse.renew(life.state, ("BRD",), life.now, "repaired")
     assert (closed.action, closed.alarm.id, state.alarms) == ("close", raised.alarm.id, ())
-    state, (closed,) = machine.renew(life.state, (), life.now, "repaired")
+    state, (closed,) = lapse.renew(life.state, (), life.now, "repaired")
     assert state.alarms == ()
-    _, none = machine.renew(life.state, (), raised.alarm.raised_ms, "repaired")
+    _, none = lapse.renew(life.state, (), raised.alarm.raised_ms, "repaired")
     assert none == ()
 
 
