@@ -168,3 +168,13 @@ def test_compose_names_what_is_there() -> None:
 def test_scripts_are_plain_shell(script: str) -> None:
     run("sh", "-n", DEPLOY / script)
     assert (DEPLOY / script).stat().st_mode & 0o100
+
+
+def test_the_service_starts_a_command_that_exists() -> None:
+    unit = (DEPLOY / "vigie.service").read_text()
+    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    arguments = start.split()[1:]
+    from vigie.cli import app
+
+    names = {command.name for command in app.registered_commands}
+    assert arguments[-1] in names
