@@ -14,12 +14,10 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import structlog
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -32,6 +30,7 @@ from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sink import Publish, Sink
 from ingest.stats import IngestStats
+from ingest.stock import StockClient
 from ingest.waveform import WaveformFactory, speed_signals
 from plant.clock import Clock
 from plant.config import Plant
@@ -45,48 +44,6 @@ _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 3.0
 _STALLED_S = 60.0
 _RATE_WINDOW_S = 10.0
-
-
-class StockClient(mqtt.Client):
-    """Stock paho behind the same two calls as `BulkClient`."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
-        self.on_message = self._on_one
-        self._taken = 0
-
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Read messages while there are some, so that a commit can hold more than one."""
-        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
-        for _ in range(256):
-            before = self._taken
-            rc = super().loop_read(max_packets)
-            if rc or self._taken == before:
-                break
-        return rc
-
-    def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self._taken += 1
-        self.on_publishes(
-            [
-                Publish(
-                    message._topic,
-                    bytes(message.payload),
-                    message.mid.to_bytes(2, "big") if message.qos else b"",
-                    message.qos,
-                    message.retain,
-                    message.dup,
-                    message.properties,
-                )
-            ]
-        )
-
-    def ack_many(self, publishes: list[Publish]) -> None:
-        """Acknowledge stored messages one by one."""
-        for publish in publishes:
-            if publish.qos:
-                self.ack(int.from_bytes(publish.mid, "big"), publish.qos)
 
 
 class Subscriber:
@@ -129,6 +86,7 @@ class Subscriber:
         self._to_acknowledge: list[Publish] = []
         self._epoch = 0
         self._error = ""
+        self._said_blocked = False
         self._rate: deque[tuple[float, int]] = deque(maxlen=64)
 
     def start(self, wait_s: float = 0.0) -> None:
@@ -271,6 +229,7 @@ class Subscriber:
                     self._commit_and_acknowledge(client)
                 if now >= misc_at and not self.sink.blocked:
                     client.loop_misc()  # keep-alive
+                    self._say_blocked(client)
                     misc_at = now + 1.0
             if self._stopping.is_set():
                 self._say_goodbye(client)
@@ -301,11 +260,8 @@ class Subscriber:
         return True
 
     def _commit_and_acknowledge(self, client: Any) -> None:
-        was_blocked = self.sink.blocked
         stored = self.sink.flush()
-        if self.sink.blocked != was_blocked:
-            topic, payload = health_message(self.stats(), self._clock.now_ms())
-            client.publish(topic, payload, qos=0, retain=True)
+        self._say_blocked(client)
         if not stored:
             return
         durable, self._to_acknowledge = self._to_acknowledge, []
@@ -314,6 +270,13 @@ class Subscriber:
         answers, self.sink.outgoing = self.sink.outgoing, []
         for topic, payload in answers:
             client.publish(topic, payload, qos=0)
+
+    def _say_blocked(self, client: Any) -> None:
+        """Say on the health topic, once, that nothing is acknowledged any more, and once that it is again."""
+        if self.sink.blocked != self._said_blocked and client.is_connected():
+            topic, payload = health_message(self.stats(), self._clock.now_ms())
+            client.publish(topic, payload, qos=0, retain=True)
+            self._said_blocked = self.sink.blocked
 
     def _say_goodbye(self, client: Any) -> None:
         self._commit_and_acknowledge(client)

@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from ingest.bulk import BulkClient
 from ingest.sink import Publish
-from ingest.subscriber import StockClient
+from ingest.stock import StockClient
 
 V5, V311 = mqtt.MQTTv5, mqtt.MQTTv311
 

@@ -1,0 +1,53 @@
+"""Stock paho behind the calls of `BulkClient`: slower, and the measure of its correctness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
+
+from ingest.sink import Publish
+
+
+class StockClient(mqtt.Client):
+    """Stock paho behind the same two calls as `BulkClient`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
+        self.on_message = self._on_one
+        self._taken = 0
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read messages while there are some, so that a commit can hold more than one."""
+        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        for _ in range(256):
+            before = self._taken
+            rc = super().loop_read(max_packets)
+            if rc or self._taken == before:
+                break
+        return rc
+
+    def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._taken += 1
+        self.on_publishes(
+            [
+                Publish(
+                    message._topic,
+                    bytes(message.payload),
+                    message.mid.to_bytes(2, "big") if message.qos else b"",
+                    message.qos,
+                    message.retain,
+                    message.dup,
+                    message.properties,
+                )
+            ]
+        )
+
+    def ack_many(self, publishes: list[Publish]) -> None:
+        """Acknowledge stored messages one by one."""
+        for publish in publishes:
+            if publish.qos:
+                self.ack(int.from_bytes(publish.mid, "big"), publish.qos)
