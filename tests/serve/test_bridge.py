@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from serve.bridge import Bridge
 from serve.publisher import Publisher
 from serve.settings import ServeSettings
 from tests.serve.examples import PLANT, PUMP, T0, risk_at
+from tests.serve.hostile import hostile_names
 from tests.servers import free_port
 
 NOW = T0 + 2 * HOUR_MS
@@ -183,19 +183,6 @@ def test_filters_are_what_docs_say() -> None:
         "acme/plant/+/+/+/alarm/ack",
         "acme/plant/+/+/+/alarm/shelve",
     )
-
-
-def hostile_names() -> list[str]:
-    """Two hundred names that somebody will try one day."""
-    seeds = [
-        "=cmd()", "=1+1", "+1", "-1", "@SUM(A1)", "</script><script>alert(1)</script>", "../", "..",
-        "../../etc/passwd", ".", "", " ", "\r\n", "a\r\nb", "\x00", "a\x00b", "+", "#", "a/b", "a/+/b",
-        "$SYS", "\u202egnp.exe", "\u200b", "ａ", "é", "Ω", "a" * 10_000, "a" * 65, "'; DROP TABLE x;--",
-        '"', "\\", "%s%s%n", "{{7*7}}", "${jndi:ldap://x}", "`id`", "$(id)", "|calc", "\t", "\x7f", "\ud7ff",
-    ]  # fmt: skip
-    wrapped = [f"pump{seed}" for seed in seeds] + [f"{seed}3" for seed in seeds]
-    doubled = [a + b for a, b in itertools.islice(itertools.product(seeds, seeds[:5]), 120)]
-    return (seeds + wrapped + doubled)[:200]
 
 
 @pytest.mark.parametrize("field", ["who", "why", "alarm", "transaction", "topic"])

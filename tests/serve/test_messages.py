@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import orjson
@@ -10,12 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plant.asset import AssetPath
+from plant.errors import DataError
+from plant.risk import Driver, ModeRisk
 from plant.times import HOUR_MS, MINUTE_MS
 from plant.topics import Topics
+from serve.alarms.state import Alarm
 from serve.board import Board
-from serve.messages import line_item, line_message, risk_items, state_of
+from serve.discovery import discovery_items
+from serve.messages import alarm_item, line_item, line_message, risk_items, state_of
 from serve.settings import PublishSettings
-from tests.serve.examples import PUMP, T0, risk_at, risks
+from tests.serve.examples import PLANT, PUMP, T0, risk_at, risks
+from tests.serve.hostile import hostile_names
+from tests.serve.test_schema import VALIDATOR
 
 OTHER = AssetPath("lyon", "l1", "pump-4")
 
@@ -70,3 +77,39 @@ def test_any_risks_make_a_line(found: list) -> None:  # type: ignore[type-arg]
     assert orjson.loads(orjson.dumps(message)) is not None
     for p in (message["p_fail"] or {}).values():
         assert -1e-12 <= p <= 1
+
+
+@pytest.mark.parametrize("name", hostile_names())
+def test_hostile_names_stay_inside_the_payload(name: str) -> None:
+    """As a machine's name they are refused; as text they are text."""
+    try:
+        asset = AssetPath("lyon", "l1", name)
+    except DataError:
+        asset = PUMP
+    risk = replace(
+        risk_at(T0, 0.5, asset=asset),
+        mode=ModeRisk("BRD", name, 0.5),
+        drivers=(Driver("flow", "flow.6h.mean", 1.0, name, 0.1, "high"),),
+        sentence=name,
+        action=name,
+        run_id=name,
+    )
+    alarm = Alarm(
+        "A1", asset, "BRD", name, name, "acknowledged", "warning", T0, T0,
+        sentence=name, acknowledged_ms=T0, acknowledged_by=name,
+        shelved_until_ms=T0, shelved_by=name, shelve_reason=name, run_id=name,
+    )  # fmt: skip
+    items = [
+        *risk_items(risk, Topics()),
+        line_item("lyon/l1", [risk], Topics()),
+        alarm_item(asset, [alarm], Topics()),
+        *discovery_items(asset, PLANT, Topics(), "homeassistant"),
+    ]
+    for topic, payload in items:
+        assert re.fullmatch(r"[A-Za-z0-9_./-]+", topic)
+        assert "/../" not in topic
+        if not topic.endswith("/state"):
+            orjson.loads(payload)
+    VALIDATOR.validate(orjson.loads(items[0][1]))
+    shown = orjson.loads(items[4][1])["alarms"][0]
+    assert (shown["label"], shown["acknowledged"]["by"]) == (name, name)
