@@ -8,7 +8,7 @@ from typing import Any
 
 from plant.asset import AssetPath
 from store.influx_client import InfluxConnection
-from store.lines import RECEIVED, RUN, signal_name
+from store.lines import RECEIVED, RUN, from_one_line, signal_name
 from store.port import SeenAsset
 from store.seen import Seen, merge_seen
 
@@ -65,6 +65,6 @@ def overlaid(counted: Sequence[SeenAsset], heard: Sequence[SeenAsset]) -> list[S
 
 def _take_fields(seen: Seen, row: dict[str, Any]) -> None:
     fields = {name.removeprefix("last_"): value for name, value in row.items() if name != "time"}
-    seen.last_run = (0, seen.last_run[1], str(fields.pop(RUN, None) or ""))
+    seen.last_run = (0, seen.last_run[1], from_one_line(fields.pop(RUN, None) or ""))
     fields.pop(RECEIVED, None)
     seen.signals.update(signal_name(name) for name, value in fields.items() if value is not None)

@@ -71,7 +71,20 @@ def reading_format(signals: Sequence[str]) -> str:
 
 def run_field(run_id: str) -> str:
     """Write a reading's run as a further field; nothing for the real plant."""
-    return f",{RUN}={text(run_id)}" if run_id else ""
+    return f",{RUN}={text(one_line(run_id))}" if run_id else ""
+
+
+def one_line(value: str) -> str:
+    """Write any text on one line, as JSON does between its quotes."""
+    return orjson.dumps(value).decode()[1:-1]
+
+
+def from_one_line(value: str) -> str:
+    """Read what `one_line` wrote; what it did not write is left as it is."""
+    try:
+        return str(orjson.loads(f'"{value}"'))
+    except orjson.JSONDecodeError:
+        return value
 
 
 def rollup_lines(
@@ -107,7 +120,7 @@ def event_line(event: Event) -> str:
     head = series("event", str(event.asset), f",kind={event.kind}", event.simulated)
     fields = f"body={text(encode_event(event).decode())}"
     if event.mode:
-        fields += f",mode={text(orjson.dumps(event.mode).decode()[1:-1])}"
+        fields += f",mode={text(one_line(event.mode))}"
     if event.duration_h is not None:
         fields += f",duration_h={float(event.duration_h)!r}"
     if event.planned is not None:

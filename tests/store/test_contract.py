@@ -97,9 +97,12 @@ def test_a_later_reading_of_a_signal_at_the_same_time_wins(store: Store) -> None
 
 
 def test_simulated_and_real_readings_of_one_asset_are_read_together(store: Store) -> None:
-    store.write_readings([Reading(PUMP, 2, {"a": 2.0}, simulated=True, run_id='r=1, "x"\\')])
+    run_id = 'r=1,\n "x"\\ é'
+    store.write_readings([Reading(PUMP, 2, {"a": 2.0}, simulated=True, run_id=run_id)])
     store.write_readings([reading(1, a=1.0)])
     assert store.read_readings(PUMP, *EVER).values.tolist() == [[1.0], [2.0]]
+    (seen,) = store.assets()
+    assert (seen.readings, seen.simulated, seen.run_id) == (2, True, run_id)
 
 
 @EXAMPLES
