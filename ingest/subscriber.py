@@ -316,7 +316,8 @@ class Subscriber:
             return
         # A session that was shared before, or was not, would bring everything twice.
         wanted, unwanted = (plain, shared) if self._settings.workers == 1 else (shared, plain)
-        client.unsubscribe(list(unwanted))
+        if flags.session_present:
+            client.unsubscribe(list(unwanted))
         if self._worker == 0:
             wanted += self._router.stateful_subscriptions()
         # Retained messages only for a subscription that is new: not at every reconnection.
