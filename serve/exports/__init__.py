@@ -1,11 +1,21 @@
-"""The plan for other programs: CSV (own and four systems' formats), XLSX, iCalendar file and feed."""
+"""The plan for other programs: CSV (own and four systems' formats), XLSX, iCalendar file and feed.
 
-from serve.exports.calendar import write_ics
-from serve.exports.delimited import write_csv
-from serve.exports.feed import Feed
+What needs openpyxl or a server is imported when it is first asked for: settings are read by every command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from serve.exports.settings import PROFILES, ExportSettings
-from serve.exports.tokens import Tokens
-from serve.exports.workbook import write_xlsx
+
+if TYPE_CHECKING:
+    from serve.exports.calendar import write_ics
+    from serve.exports.delimited import write_csv
+    from serve.exports.feed import Feed
+    from serve.exports.tokens import Tokens
+    from serve.exports.workbook import write_xlsx
 
 __all__ = [
     "PROFILES",
@@ -16,3 +26,16 @@ __all__ = [
     "write_ics",
     "write_xlsx",
 ]
+_HOMES = {
+    "Feed": "feed",
+    "Tokens": "tokens",
+    "write_csv": "delimited",
+    "write_ics": "calendar",
+    "write_xlsx": "workbook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

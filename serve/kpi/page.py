@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from plant.times import to_iso
 from serve.exports.cells import clean
-from serve.kpi.compute import Report
+from serve.kpi.count import Report
 from serve.kpi.figure import number
 from serve.kpi.pictures import pictures
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from plant.times import DAY_MS
-from serve.kpi.compute import Group, Report
+from serve.kpi.count import Group, Report
 from serve.kpi.scope import Scope
 from serve.kpi.stops import clip
 

@@ -6,7 +6,7 @@ import csv
 import io
 
 from serve.exports.cells import safe_cell
-from serve.kpi.compute import Report, rows
+from serve.kpi.count import Report, rows
 
 _COLUMNS = (
     "group", "name", "label", "value", "unit", "low", "high", "n", "n_of", "enough", "method",

@@ -11,6 +11,7 @@ from plant.asset import AssetPath
 from plant.event import EVENT_KINDS, PLANT_EVENT_KINDS, Event
 from plant.times import parse_moment, to_iso
 from vigie.context import get_context
+from vigie.people import login
 
 if TYPE_CHECKING:
     from serve.cmms import Import
@@ -85,8 +86,6 @@ def add(
 
     Example: `vigie events add lyon/l1/pump-3 maintenance --mode BRG --found degraded --hours 4 --planned`
     """
-    from vigie.commands.schedule import _login
-
     context = get_context(ctx)
     event = Event(
         asset=AssetPath.parse(asset),
@@ -98,7 +97,7 @@ def add(
         found=found,
         duration_h=hours,
         note=note,
-        who=who or _login(),
+        who=who or login(),
         detail={"source": "cli"},
     )
     store = context.open_store()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from plant.errors import DataError
 from plant.times import DAY_MS, from_iso, parse_moment, to_iso
 from vigie.context import Context, get_context
+from vigie.people import login
 
 if TYPE_CHECKING:
     from serve.exports import Tokens
@@ -102,7 +102,7 @@ def pin(
                 f"there is no crew {crew[:60]!r}.", fix=f"There are: {', '.join(names)}."
             )
         pin_job(
-            store, found, moment, context.clock.now_ms(), crew=crew, who=who or _login(), why=why
+            store, found, moment, context.clock.now_ms(), crew=crew, who=who or login(), why=why
         )
 
     _wish(ctx, job, act, replan=replan)
@@ -119,7 +119,7 @@ def unpin(
     from serve.schedule import unpin as unpin_job
 
     def act(context: Context, store: Any, found: PlannedJob) -> None:
-        unpin_job(store, found, context.clock.now_ms(), who=who or _login(), why=why)
+        unpin_job(store, found, context.clock.now_ms(), who=who or login(), why=why)
 
     _wish(ctx, job, act, replan=replan)
 
@@ -145,7 +145,7 @@ def reject(
         now_ms = context.clock.now_ms()
         end = parse_moment(until, now_ms) if until else None
         end_ms = end or now_ms + round(context.settings.schedule.reject_d * DAY_MS)
-        reject_job(store, found, end_ms, now_ms, who=who or _login(), why=why)
+        reject_job(store, found, end_ms, now_ms, who=who or login(), why=why)
 
     _wish(ctx, job, act, replan=replan)
 
@@ -363,13 +363,6 @@ def _tokens(context: Context) -> Tokens:
     from serve.exports import Tokens
 
     return Tokens(context.data_dir / "feed-tokens.json")
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except OSError:
-        return "unknown"
 
 
 def _echo_json(value: Any) -> None:
