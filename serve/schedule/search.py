@@ -200,4 +200,5 @@ def _reoptimise(
     answer[is_free] = -1
     picked = kept[(result.x > 0.5) & (kept < n)]
     answer[options.job[picked]] = picked
-    return improve(board_of(request, options, answer))
+    tried = board_of(request, options, answer)
+    return improve(tried) if tried.total() < board.total() - 1e-6 else board
