@@ -178,3 +178,22 @@ def test_the_virtual_clock_keeps_its_pace(speed: float, mosquitto: Any) -> None:
     assert stats.readings == 4 * 18
     if speed:
         assert time.monotonic() - began >= (3 * 3600 - 600) / speed
+
+
+def test_vigie_reads_what_the_edge_nodes_say() -> None:
+    from ingest.decode import Limits
+    from ingest.sparkplug import Sparkplug
+
+    reader = Sparkplug(("lyon",))
+    rows: dict[AssetPath, list[list[float]]] = {}
+    frames = simulate(PLANT, seed=4, days=3, interval_s=600).frames
+    for m in messages(form="sparkplug"):
+        if m.kind != "event":
+            decoded = reader.decode(m.topic, m.payload, m.ts_ms, Limits())
+            assert decoded.problem is None
+            assert not decoded.publish  # it never has to ask for a rebirth
+            for reading in decoded.readings:
+                names = frames[reading.asset].signals
+                rows.setdefault(reading.asset, []).append([reading.values[s] for s in names])
+    for asset, frame in frames.items():
+        assert np.array_equal(np.array(rows[asset]), frame.values)
