@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from features.renewal import Renewals
 from features.rollup import Rolled, roll, seen_by
 from features.stats import SETTLED
 from plant.asset import AssetPath
-from plant.times import HOUR_MS
+from plant.times import DAY_MS, HOUR_MS
 from store.port import ReadingBlock
 
 #: Gives the readings of `[start_ms, stop_ms)`.
@@ -46,19 +46,40 @@ def as_known_at(plan: KindPlan, rolled: Rolled, row: int, read: Read) -> tuple[R
         return rolled, set()
     values = values.copy()
     changing: set[int] = set()
-    for index in late:
-        block = _bucket(plan, int(buckets[index]), read)
-        if not len(block.ts_ms):
-            continue  # the readings have expired; the rollup is all there is
+    for index, block in _late_readings(plan, buckets, late, read):
         _, seen = roll(plan, seen_by(block, cutoff))
         values[index] = seen[0] if len(seen) else np.nan
         changing.add(int(buckets[index]))
     return (buckets, values), changing
 
 
-def _bucket(plan: KindPlan, bucket: int, read: Read) -> ReadingBlock:
-    start = bucket * plan.settings.bucket_ms
-    return read(start, start + plan.settings.bucket_ms)
+def _late_readings(
+    plan: KindPlan, buckets: NDArray[np.int64], late: NDArray[np.int64], read: Read
+) -> Iterator[tuple[int, ReadingBlock]]:
+    """Yield (index, readings) of each late bucket, read a day at a time.
+
+    A bucket whose readings have expired is left out: its rollup is all there is.
+    """
+    bucket_ms = plan.settings.bucket_ms
+    for day in np.unique(buckets[late] * bucket_ms // DAY_MS).tolist():
+        mine = late[buckets[late] * bucket_ms // DAY_MS == day]
+        first, last = int(buckets[mine[0]]), int(buckets[mine[-1]])
+        block = read(first * bucket_ms, (last + 1) * bucket_ms)
+        for index in mine.tolist():
+            start = int(buckets[index]) * bucket_ms
+            low, high = np.searchsorted(block.ts_ms, [start, start + bucket_ms])
+            if high > low:
+                yield index, _slice(block, int(low), int(high))
+
+
+def _slice(block: ReadingBlock, low: int, high: int) -> ReadingBlock:
+    return ReadingBlock(
+        block.asset,
+        block.ts_ms[low:high],
+        block.received_ms[low:high],
+        block.signals,
+        block.values[low:high],
+    )
 
 
 def find_patches(plan: KindPlan, rolled: Rolled, read: Read) -> tuple[Rolled, list[Patch]]:
@@ -70,17 +91,13 @@ def find_patches(plan: KindPlan, rolled: Rolled, read: Read) -> tuple[Rolled, li
         return rolled, []
     values = values.copy()
     patches: list[Patch] = []
-    for index in late:
+    for index, block in _late_readings(plan, buckets, late, read):
         bucket = int(buckets[index])
-        block = _bucket(plan, bucket, read)
-        if not len(block.ts_ms):
-            continue
         rows = np.maximum(-(-(block.received_ms - lateness) // bucket_ms), bucket + 1)
         for row in np.unique(rows).tolist():
             cutoff = row * bucket_ms + lateness
             patches.append(Patch(row, bucket, roll(plan, seen_by(block, cutoff))[1][0]))
-        if patches[-1].bucket == bucket:
-            values[index] = np.nan
+        values[index] = np.nan  # until the first of them has arrived
     patches.sort(key=lambda patch: (patch.row, patch.bucket))
     return (buckets, values), patches
 
