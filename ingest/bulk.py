@@ -11,6 +11,7 @@ tests compare it with stock paho on fuzzed streams and would notice if they chan
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from paho.mqtt.properties import Properties
 from ingest.sink import Publish
 
 READ_BYTES = 1 << 18
+_MOST_DRAINED = 64
 _PUBLISH = 0x30
 _PUBREL = 0x62
 _make = tuple.__new__
@@ -42,6 +44,8 @@ class BulkClient(mqtt.Client):
         self._received = bytearray()
         self._frame_size = 0  # of the packet that is not complete yet; 0: not known
         self._known_properties: dict[bytes, Properties] = {}
+        self.drain_on_close = True
+        self._closing = False
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; half a packet of the old connection means nothing on the new one."""
@@ -78,6 +82,22 @@ class BulkClient(mqtt.Client):
         if publishes:
             self.on_publishes(publishes)
         return rc
+
+    def _sock_close(self) -> None:
+        """Close, but first take the messages that have already arrived.
+
+        A write fails as soon as the broker has died, while what it sent before lies unread here. A broker
+        that had acknowledged these to their senders and not saved them yet could not send them again.
+        """
+        if self.drain_on_close and self._sock is not None and not self._closing:
+            self._closing = True
+            with contextlib.suppress(OSError):
+                for _ in range(_MOST_DRAINED):
+                    data = self._sock_recv(READ_BYTES)
+                    if not data or self.feed(data):
+                        break
+        super()._sock_close()
+        self._closing = False
 
     def ack_many(self, publishes: Sequence[Publish]) -> None:
         """Acknowledge stored messages in one write: PUBACK for QoS 1, PUBREC for QoS 2."""
@@ -168,6 +188,8 @@ class BulkClient(mqtt.Client):
 
     def _hand_to_paho(self, head: int, body: bytes) -> MQTTErrorCode:
         """Let paho handle one complete packet as if it had read it itself."""
+        if self._closing:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS  # only messages matter now
         self._in_packet = {
             "command": head,
             "have_remaining": 1,

@@ -19,6 +19,7 @@ class StockClient(mqtt.Client):
         self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
         self.on_message = self._on_one
         self._taken = 0
+        self.drain_on_close = False  # only the bulk client does
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Read messages while there are some, so that a commit can hold more than one."""

@@ -255,6 +255,7 @@ class Subscriber:
             client.loop_write()
         if happened & ~select.POLLOUT:
             if self.sink.blocked:
+                client.drain_on_close = False
                 return False  # lost while nothing can be stored: what is left in it comes again
             client.loop_read()
         return True
@@ -280,6 +281,7 @@ class Subscriber:
 
     def _say_goodbye(self, client: Any) -> None:
         self._commit_and_acknowledge(client)
+        client.drain_on_close = False  # the broker keeps what was not acknowledged
         properties = None
         if self._retiring:
             properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho's
