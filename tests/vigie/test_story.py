@@ -14,7 +14,7 @@ def risk(hour: int, alarm_id: str = "") -> bytes:
             "asset": ASSET,
             "ts": to_iso(hour * HOUR_MS),
             "alarm_id": alarm_id,
-            "mode": {"label": "wear"},
+            "mode": {"code": "BRD", "label": "wear"},
         }
     )
 

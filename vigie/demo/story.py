@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from models.modes import POOLED
 from plant.times import HOUR_MS, from_iso
 
 
@@ -86,7 +87,14 @@ class Story:
         alarmed = view.alarmed_ms if view is not None else None
         if alarmed is not None and alarmed >= failed_ms:
             alarmed = None  # said after the fact
-        mode = (view.risk["mode"] or {}) if view is not None else {}
+        said = (view.risk["mode"] or {}) if view is not None else {}
+        known = said.get("code", POOLED) != POOLED
         self.failures.append(
-            Failure(asset, event.get("mode", ""), failed_ms, alarmed, mode.get("label", ""))
+            Failure(
+                asset,
+                event.get("note") or event.get("mode", ""),
+                failed_ms,
+                alarmed,
+                said["label"] if known else "",
+            )
         )

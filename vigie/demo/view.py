@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from models.modes import POOLED
 from plant.times import format_duration, from_iso, to_iso
 from vigie.demo.story import Failure, MachineView, Story
 
@@ -45,7 +46,6 @@ def _row(asset: str, view: MachineView) -> tuple[RenderableType, ...]:
     severity = str(risk["severity"])
     state = severity if risk["status"] in {"ok", "deviation_only"} else str(risk["status"])
     bell = " ●" if view.alarm_id else ""
-    mode = risk["mode"]
     p_fail = risk["p_fail"] or {}
     return (
         asset,
@@ -53,7 +53,7 @@ def _row(asset: str, view: MachineView) -> tuple[RenderableType, ...]:
         _percent(p_fail.get("24h")),
         _percent(p_fail.get("168h")),
         _window(risk),
-        f"{mode['label']} {mode['p']:.0%}" if mode and severity != "normal" else "",
+        _mode(risk) if severity != "normal" else "",
         _drivers(risk),
     )
 
@@ -73,6 +73,13 @@ def _window(risk: Mapping[str, Any]) -> str:
     low = format_duration(max(from_iso(ends[0]) - now, 0))
     high = format_duration(from_iso(ends[1]) - now) if ends[1] else "beyond"
     return f"in {low} … {high}"
+
+
+def _mode(risk: Mapping[str, Any]) -> str:
+    mode = risk["mode"]
+    if mode is None or mode["code"] == POOLED:
+        return "not told apart"
+    return f"{mode['label']} {mode['p']:.0%}"
 
 
 def _drivers(risk: Mapping[str, Any]) -> str:
