@@ -74,6 +74,18 @@ def test_live_and_backfill_agree_with_late_data(seed: int, regimes: dict[str, Re
     same_bits(ticks.take(both), rows)
 
 
+def test_a_gateway_that_sends_every_half_hour(regimes: dict[str, RegimeModel]) -> None:
+    half = 1_800_000
+    arrivals = [
+        Reading(r.asset, r.ts_ms, r.values, received_ms=(r.ts_ms // half + 1) * half + 90_000)
+        for r in readings(21, 8)
+    ]
+    ticks = live(arrivals, 8, regimes)
+    rows = history(arrivals, 8, regimes)
+    assert len(rows) > 40
+    same_bits(ticks.take(np.isin(ticks.ts_ms, rows.ts_ms)), rows)
+
+
 def test_five_hundred_permutations_give_the_same_bits(regimes: dict[str, RegimeModel]) -> None:
     """Arrival order, repetition and lateness are shuffled; each time live equals backfill."""
     orders = set()
