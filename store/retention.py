@@ -20,7 +20,7 @@ from store.settings import StoreSettings
 from store.sqlite import STORE_FILE
 
 _log = structlog.get_logger(__name__)
-#: Rows removed in one transaction, and the pause after it: ingest waits a few milliseconds at most.
+#: Rows removed in one transaction, and the pause after it: ingest waits a few milliseconds.
 _ROWS = 1_000
 _PAUSE_S = 0.02
 
