@@ -53,10 +53,10 @@ class Board:
             return mine
         item = options.jobs[job]
         no_people = _before(self.people < item.crew_size)
-        full = _before(self.out >= options.room)
         start, stop, crew = options.start[mine], options.stop[mine], options.crew[mine]
         line = options.line_of[job]
-        fits = full[line, stop] == full[line, start]
+        full = _before((self.out[line] >= options.room[line])[None])[0]
+        fits = full[stop] == full[start]
         if int(mine[0]) in options.carried:
             fits &= np.array(
                 [

@@ -94,7 +94,7 @@ def _neighbourhoods(
             misses += 1
             if misses % 8 == 0:
                 free_jobs = min(free_jobs + 5, len(options.jobs))
-    return best
+    return improve(best)
 
 
 def _promising(options: Options, relaxed: Relaxation, each: int = 40) -> NDArray[np.bool_]:
@@ -200,5 +200,4 @@ def _reoptimise(
     answer[is_free] = -1
     picked = kept[(result.x > 0.5) & (kept < n)]
     answer[options.job[picked]] = picked
-    tried = board_of(request, options, answer)
-    return improve(tried) if tried.total() < board.total() - 1e-6 else board
+    return board_of(request, options, answer)
