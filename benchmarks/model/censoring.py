@@ -27,7 +27,7 @@ from plant.asset import AssetPath
 from plant.event import Event
 from plant.times import HOUR_MS
 
-SCENARIOS = ("random", "age", "condition")
+SCENARIOS = ("condition", "random", "age")
 #: How as-found codes are kept: none, all right, or 30 % missing and 10 % wrong.
 CODES = ("nocodes", "codes", "poorcodes")
 
@@ -84,12 +84,13 @@ def _cuts(
     if scenario == "age":
         return np.quantile(life_h, 0.30) * rng.normal(1.0, 0.08, n)
     level = data.train.column("health1.ewm30h.level")
-    ends = np.array([level[data.train.assets == a][-1] for a in engines])
-    sign = np.sign(np.median(ends) - np.median(level))
+    lived = [(data.train.assets == a) & (data.train.ts_ms < data.life_ms[a]) for a in engines]
+    ends = np.array([level[rows][-1] for rows in lived])
+    sign = np.sign(np.median(ends) - np.nanmedian(level))
     thresholds = np.quantile(sign * ends, 0.5) * rng.uniform(0.55, 1.15, n)
     cuts = np.full(n, np.inf)
-    for i, a in enumerate(engines):
-        above = np.flatnonzero(sign * level[data.train.assets == a] > thresholds[i])
+    for i, rows in enumerate(lived):
+        above = np.flatnonzero(sign * level[rows] > thresholds[i])
         if len(above):
             cuts[i] = above[0] + 1.0
     return cuts
