@@ -36,7 +36,9 @@ class AlarmDesk:
             for work in done:
                 if work.renewed is not None:
                     before = change.state(work.asset)
-                    after, steps = lapse.renew(before, work.renewed, work.end_ms, "repaired")
+                    after, steps = lapse.renew(
+                        before, work.renewed, work.end_ms, now_ms, "repaired"
+                    )
                     if after is not before:
                         change.put(after, steps)
             wishes: list[Wish] = []

@@ -21,7 +21,8 @@ def alarms_of(events: Sequence[Event]) -> dict[str, Alarm]:
     for event in sorted(events, key=lambda e: e.ts_ms):
         if event.kind == "alarm" and event.detail.get("action") != "hold":
             alarm = alarm_from_dict(event.detail["alarm"])
-            found[alarm.id] = alarm
+            if alarm.id not in found or alarm.step > found[alarm.id].step:
+                found[alarm.id] = alarm
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve.alarms.rules import Rules
-from serve.alarms.state import OURSELVES, Action, Alarm, AssetAlarms, Transition
+from serve.alarms.state import OURSELVES, Alarm, AssetAlarms, Transition, make_step
 
 
 def elapse(
@@ -34,15 +34,18 @@ def elapse(
 
 
 def renew(
-    state: AssetAlarms, modes: tuple[str, ...], ts_ms: int, why: str
+    state: AssetAlarms, modes: tuple[str, ...], ended_ms: int, now_ms: int, why: str
 ) -> tuple[AssetAlarms, tuple[Transition, ...]]:
-    """Close the alarms that a repair has answered (`modes` empty: the whole asset)."""
+    """Close the alarms that a repair has answered (`modes` empty: the whole asset).
+
+    `ended_ms` is when the repair was done, `now_ms` when we heard of it.
+    """
     steps: list[Transition] = []
     kept: list[Alarm] = []
     for alarm in state.alarms:
-        if alarm.raised_ms < ts_ms and (not modes or alarm.mode in modes or not alarm.mode):
+        if alarm.raised_ms < ended_ms and (not modes or alarm.mode in modes or not alarm.mode):
             after = replace(alarm, state="closed", suppressed=False)
-            steps.append(make_step(after, "close", alarm, ts_ms, OURSELVES, why)[1])
+            steps.append(make_step(after, "close", alarm, now_ms, OURSELVES, why)[1])
         else:
             kept.append(alarm)
     if not steps:
@@ -99,11 +102,3 @@ def interrupted(state: AssetAlarms) -> AssetAlarms:
 def unshelved(alarm: Alarm) -> Alarm:
     """Return the alarm off its shelf."""
     return replace(alarm, shelved_until_ms=None, shelved_by="", shelve_reason="")
-
-
-def make_step(
-    after: Alarm, action: Action, before: Alarm, ts_ms: int, who: str, why: str
-) -> tuple[Alarm, Transition]:
-    """Return the changed alarm with its moment, and the transition that led to it."""
-    after = replace(after, changed_ms=ts_ms)
-    return after, Transition(action, after, before.shown_state, ts_ms, who, why)

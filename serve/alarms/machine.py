@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from plant.asset import AssetPath
 from plant.risk import Risk, Severity
 from plant.times import DAY_MS, HOUR_MS
-from serve.alarms.lapse import elapse, interrupted, make_step, suppress, unshelved, unsuppress
+from serve.alarms.lapse import elapse, interrupted, suppress, unshelved, unsuppress
 from serve.alarms.rules import Rules
 from serve.alarms.state import (
     OURSELVES,
@@ -22,6 +22,7 @@ from serve.alarms.state import (
     Pending,
     Transition,
     alarm_id,
+    make_step,
 )
 from serve.severity import grade_risk, p_within, rank
 
@@ -99,7 +100,7 @@ def grant(state: AssetAlarms, wish: Wish) -> tuple[AssetAlarms, Transition]:
         step = Transition("raise", alarm, "normal", ts, OURSELVES, why)
     else:
         alarm = replace(alarm, id=before.id, raised_ms=before.raised_ms)
-        step = Transition("reraise", alarm, before.shown_state, ts, OURSELVES, why)
+        alarm, step = make_step(alarm, "reraise", before, ts, OURSELVES, why)
     others = tuple(other for other in state.alarms if other.mode != wish.mode)
     return replace(state, pending=None, other_mode=None, alarms=(*others, alarm)), step
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from plant.errors import DataError
 from plant.times import HOUR_MS, format_duration, to_iso
 from serve.alarms.rules import Rules
-from serve.alarms.state import Alarm, AssetAlarms, Transition
+from serve.alarms.state import Alarm, AssetAlarms, Transition, make_step
 
 MAX_TEXT = 200
 
@@ -31,11 +31,8 @@ def acknowledge(
         state="closed" if closed else "acknowledged",
         acknowledged_ms=ts_ms,
         acknowledged_by=clean_text(who),
-        changed_ms=ts_ms,
     )
-    step = Transition(
-        "acknowledge", after, alarm.shown_state, ts_ms, clean_text(who), clean_text(why)
-    )
+    after, step = make_step(after, "acknowledge", alarm, ts_ms, clean_text(who), clean_text(why))
     return _with(state, alarm, None if closed else after), step
 
 
@@ -57,9 +54,8 @@ def shelve(
         shelved_until_ms=until_ms,
         shelved_by=clean_text(who),
         shelve_reason=clean_text(why),
-        changed_ms=ts_ms,
     )
-    step = Transition("shelve", after, alarm.shown_state, ts_ms, clean_text(who), clean_text(why))
+    after, step = make_step(after, "shelve", alarm, ts_ms, clean_text(who), clean_text(why))
     return _with(state, alarm, after), step
 
 
@@ -70,8 +66,8 @@ def unshelve(
     alarm = _open(state, alarm_id)
     if alarm.shelved_until_ms is None:
         return state, None
-    after = replace(alarm, shelved_until_ms=None, shelved_by="", shelve_reason="", changed_ms=ts_ms)
-    step = Transition("unshelve", after, alarm.shown_state, ts_ms, clean_text(who), clean_text(why))
+    after = replace(alarm, shelved_until_ms=None, shelved_by="", shelve_reason="")
+    after, step = make_step(after, "unshelve", alarm, ts_ms, clean_text(who), clean_text(why))
     return _with(state, alarm, after), step
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from plant.asset import AssetPath
@@ -25,6 +25,8 @@ OURSELVES = "vigie"
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """One alarm of one asset and mode. `severity` is the highest it has had; times in epoch ms.
+
+    `step` counts its transitions: the log is read in their order, whatever the clocks said.
 
     `p` (probability within the alarm horizon) and `sentence` are those of its last transition.
     `calm_since_ms` and `rising_since_ms` are running off- and escalation delays.
@@ -48,6 +50,7 @@ class Alarm:
     shelved_by: str = ""
     shelve_reason: str = ""
     suppressed: bool = False
+    step: int = 0
     calm_since_ms: int | None = None
     rising_since_ms: int | None = None
     simulated: bool = False
@@ -116,11 +119,24 @@ class Transition:
             mode=self.alarm.mode,
             note=self.why,
             who=self.who,
-            key=f"{self.alarm.id}:{self.action}",
+            key=f"{self.alarm.id}:{self.action}:{self.alarm.step}",
             detail={"action": self.action, "was": self.was, "alarm": alarm_to_dict(self.alarm)},
             simulated=self.alarm.simulated,
             run_id=self.alarm.run_id,
         )
+
+
+def make_step(
+    after: Alarm, action: Action, before: Alarm, ts_ms: int, who: str, why: str
+) -> tuple[Alarm, Transition]:
+    """Return the changed alarm with its moment, and the transition that led to it.
+
+    A transition is never earlier than the one before, though people act now and assessments speak
+    of some minutes ago.
+    """
+    moment = max(ts_ms, before.changed_ms)
+    after = replace(after, changed_ms=moment, step=before.step + 1)
+    return after, Transition(action, after, before.shown_state, moment, who, why)
 
 
 def alarm_id(asset: AssetPath, mode: str, raised_ms: int) -> str:

@@ -130,7 +130,7 @@ def replay(rows: Sequence[Risk], done: Sequence[Work], rules: Rules) -> list[Tra
         state = state or AssetAlarms(risk.asset)
         while waiting and waiting[0].end_ms <= risk.ts_ms:
             work = waiting.pop(0)
-            state, _ = lapse.renew(state, work.renewed or (), work.end_ms, "repaired")
+            state, _ = lapse.renew(state, work.renewed or (), work.end_ms, work.end_ms, "repaired")
         if any(work.start_ms <= risk.ts_ms < work.end_ms for work in waiting):
             continue
         outcome = machine.observe(state, risk, rules)

@@ -317,12 +317,13 @@ def _desk(ctx: typer.Context) -> Iterator[tuple[Context, AlarmDesk, Store]]:
 
 
 def _log(store: Store, start_ms: int, stop_ms: int, asset: str = "") -> list[Event]:
-    return store.read_events(
+    events = store.read_events(
         start_ms,
         stop_ms,
         asset=AssetPath.parse(asset) if asset else None,
         kinds=("alarm", "feedback"),
     )
+    return sorted(events, key=lambda e: (e.ts_ms, e.detail.get("alarm", {}).get("step", 0)))
 
 
 def _find(log: list[Event], alarm: str) -> Alarm:

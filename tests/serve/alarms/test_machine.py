@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from plant.errors import DataError
 from plant.times import HOUR_MS, MINUTE_MS
 from serve.alarms import lapse, machine, operator
+from serve.alarms.feedback import alarms_of
 from serve.alarms.rules import Rules, crew_for
 from serve.alarms.state import (
     AssetAlarms,
@@ -213,14 +214,14 @@ def test_maintenance_suppresses_and_a_repair_closes() -> None:
     assert (step.action, step.alarm.shown_state) == ("suppress", "suppressed")
     (step,) = life.feed(0.5)
     assert (step.action, step.alarm.shown_state) == ("unsuppress", "unacknowledged")
-    other, none = lapse.renew(life.state, ("SEAL",), life.now, "repaired")
+    other, none = lapse.renew(life.state, ("SEAL",), life.now, life.now, "repaired")
     assert none == ()
     assert other is life.state
-    state, (closed,) = lapse.renew(life.state, ("BRD",), life.now, "repaired")
+    state, (closed,) = lapse.renew(life.state, ("BRD",), life.now, life.now, "repaired")
     assert (closed.action, closed.alarm.id, state.alarms) == ("close", raised.alarm.id, ())
-    state, (closed,) = lapse.renew(life.state, (), life.now, "repaired")
+    state, (closed,) = lapse.renew(life.state, (), life.now, life.now, "repaired")
     assert state.alarms == ()
-    _, none = lapse.renew(life.state, (), raised.alarm.raised_ms, "repaired")
+    _, none = lapse.renew(life.state, (), raised.alarm.raised_ms, life.now, "repaired")
     assert none == ()
 
 
@@ -361,6 +362,13 @@ def test_whatever_happens(found: list[Any], budget: bool) -> None:
     events = [step.event() for step in life.log]
     keys = [(event.ts_ms, event.mode, event.key) for event in events]
     assert len(keys) == len(set(keys)), "two transitions would be one entry in the log"
+    for name in {step.alarm.id for step in life.log if step.action != "hold"}:
+        mine = [step for step in life.log if step.alarm.id == name and step.action != "hold"]
+        assert [step.alarm.step for step in mine] == list(range(len(mine)))
+        assert [step.ts_ms for step in mine] == sorted(step.ts_ms for step in mine)
+    assert {a for a, last in alarms_of(events).items() if last.state != "closed"} == {
+        alarm.id for alarm in life.state.alarms
+    }
     for step in life.log:
         assert alarm_from_dict(alarm_to_dict(step.alarm)) == step.alarm
         assert step.who
