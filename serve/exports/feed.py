@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from serve.exports.cells import safe_name
 from serve.exports.tokens import Tokens
 
 log = structlog.get_logger()
@@ -23,14 +24,25 @@ _PATH = re.compile(r"/calendar/([A-Za-z0-9_-]{20,100})\.ics")
 
 
 class Feed:
-    """Serves what `calendar` returns (an .ics file, or None while there is no plan)."""
+    """Serves what `calendar` returns (an .ics file, or None while there is no plan).
+
+    `name` becomes the name of the file that a browser saves.
+    """
 
     def __init__(
-        self, calendar: Callable[[], bytes | None], tokens: Tokens, host: str, port: int
+        self,
+        calendar: Callable[[], bytes | None],
+        tokens: Tokens,
+        host: str,
+        port: int,
+        name: str = "plan",
     ) -> None:
-        handler = type(
-            "Handler", (_Handler,), {"calendar": staticmethod(calendar), "tokens": tokens}
-        )
+        members = {
+            "calendar": staticmethod(calendar),
+            "tokens": tokens,
+            "file_name": f"{safe_name(name)}.ics",
+        }
+        handler = type("Handler", (_Handler,), members)
         self._server = ThreadingHTTPServer((host, port), handler)
         self._server.daemon_threads = True
         self._thread: threading.Thread | None = None
@@ -63,6 +75,7 @@ class Feed:
 class _Handler(BaseHTTPRequestHandler):
     calendar: Callable[[], bytes | None]
     tokens: Tokens
+    file_name: str
     timeout = 10  # a client that says nothing does not keep a thread
     server_version = "Vigie"
     sys_version = ""
@@ -97,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         if tag:
             self.send_header("ETag", tag)
+            self.send_header("Content-Disposition", f'inline; filename="{self.file_name}"')
         self.end_headers()
         if body_too:
             self.wfile.write(body)

@@ -210,6 +210,7 @@ def feed_serve(
         _tokens(context),
         host or settings.feed_host,
         settings.feed_port if port is None else port,
+        context.plant.name,
     )
     typer.echo("Serving on http://{}:{}/calendar/<token>.ics".format(*server.address), err=True)
     try:

@@ -82,6 +82,21 @@ def test_an_unknown_token_and_a_damaged_file_are_told(tokens: Tokens, tmp_path: 
         tokens.all()
 
 
+def test_a_hostile_plant_name_stays_in_the_file_name(tokens: Tokens) -> None:
+    server = Feed(lambda: BODY, tokens, "127.0.0.1", 0, 'x"\r\nSet-Cookie: a=b')
+    server.start()
+    try:
+        _, secret = tokens.new("a", 1)
+        host, port = server.address
+        with urlopen(f"http://{host}:{port}/calendar/{secret}.ics", timeout=5) as answer:
+            assert answer.headers["Set-Cookie"] is None
+            assert (
+                answer.headers["Content-Disposition"] == 'inline; filename="x-Set-Cookie-a-b.ics"'
+            )
+    finally:
+        server.stop()
+
+
 def test_no_plan_yet_is_not_found(tokens: Tokens) -> None:
     server = Feed(lambda: None, tokens, "127.0.0.1", 0)
     server.start()
