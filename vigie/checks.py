@@ -14,7 +14,7 @@ from typing import Literal
 
 from plant.clock import SystemClock
 from plant.errors import VigieError
-from plant.times import MINUTE_MS, format_duration
+from plant.times import HOUR_MS, MINUTE_MS, format_duration
 from vigie.context import Context
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -165,9 +165,14 @@ def _readings(context: Context) -> Finding:
             "no reading has arrived yet",
             "Start `vigie run` and publish to plant/<site>/<line>/<asset>/telemetry.",
         )
-    newest = max(item.last_ms for item in seen)
-    age = format_duration(context.clock.now_ms() - newest)
-    return Finding("readings", "ok", f"{len(seen)} machines, the newest reading is {age} old")
+    newest = max(seen, key=lambda item: item.last_ms)
+    age_ms = context.clock.now_ms() - newest.last_ms
+    found = f"{len(seen)} machines, the newest reading is {format_duration(age_ms)} old"
+    if age_ms > HOUR_MS and not newest.simulated:
+        return Finding(
+            "readings", "warn", found, "Look whether machines publish and `vigie run` is running."
+        )
+    return Finding("readings", "ok", found)
 
 
 def _clock(context: Context) -> Finding:
