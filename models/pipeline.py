@@ -66,7 +66,7 @@ def read_history(
         regimes = job.fit_regimes(round(first_ms + learn_share * (stop_ms - first_ms)))
     job.use_regimes(regimes)
     table = job.backfill(
-        start_ms, stop_ms, progress=lambda done, of, what: say(f"features of {what}", done / of)
+        start_ms, stop_ms, progress=lambda done, of, what: say(f"features: {what}", done / of)
     )
     if not len(table):
         raise DataError(
