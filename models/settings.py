@@ -106,7 +106,7 @@ class ModelSettings(BaseModel):
         default=0.3,
         ge=0,
         le=1,
-        description="Share of landmarks repeated as if connected in mid-life.",
+        description="So many landmarks more, as a share, of machines as if connected in mid-life.",
     )
 
     midlife_copies: int = Field(

@@ -70,7 +70,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
-    extra = _midlife_examples(data, findings, groups, settings)
+    extra = _midlife_examples(data, findings, groups, settings, len(rows))
     oof = crossfit(examples, extra, X, groups[rows], group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
@@ -193,9 +193,16 @@ def landmark_rows(
 
 
 def _midlife_examples(
-    data: TrainingData, findings: Findings, groups: NDArray[np.int64], settings: ModelSettings
+    data: TrainingData,
+    findings: Findings,
+    groups: NDArray[np.int64],
+    settings: ModelSettings,
+    landmarks: int,
 ) -> Examples | None:
-    """Turn rows of machines "connected late" into examples with the labels of the same moments."""
+    """Turn rows of machines "connected late" into examples with the labels of the same moments.
+
+    At most `midlife_share` as many as there are `landmarks`.
+    """
     if data.midlife is None or settings.midlife_share <= 0:
         return None
     table = data.table
@@ -203,7 +210,7 @@ def _midlife_examples(
     late = pd.MultiIndex.from_arrays([data.midlife.assets, data.midlife.ts_ms])
     match = own.get_indexer(late)
     usable = np.flatnonzero((match >= 0) & data.labels.valid[match])
-    limit = int(settings.midlife_share * settings.max_landmarks)
+    limit = int(settings.midlife_share * landmarks)
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(usable)[:limit])
     X = as_input(data.midlife.take(chosen).select(table.catalogue).X)
     rows = match[chosen].astype(np.int64)
