@@ -40,7 +40,7 @@ def main() -> None:
     share = 10 if options.quick else 1
     cases = {
         "greedy": lambda: against_greedy(options.seed, 500 // share),
-        "brute": lambda: against_brute(options.seed, 100 // share),
+        "brute": lambda: against_brute(options.seed, 40 // share),
         "verifier": lambda: broken(options.seed, 100 // share),
         "large": lambda: large(options.seed, 1 if options.quick else 3, options.seconds, limit=1),
         "large_shared": lambda: large(options.seed, 1, options.seconds, limit=2),
