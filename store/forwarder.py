@@ -28,7 +28,9 @@ from store.quarantine import Quarantine, Quarantined
 from store.settings import InfluxSettings
 
 _log = structlog.get_logger(__name__)
+#: How refused points are marked in the quarantine: the reason, and the bucket they were meant for.
 REASON = "influx_refused"
+TOPIC_PREFIX = "influx/"
 _ERROR_PAUSE_S = 2.0
 _POLL_S = 0.01
 _BATCHES_PER_TURN = 20
@@ -255,7 +257,7 @@ class Forwarder:
             [
                 Quarantined(
                     received_ms=now_ms,
-                    topic=f"influx/{bucket}".encode(),
+                    topic=f"{TOPIC_PREFIX}{bucket}".encode(),
                     payload=line.encode("utf-8", "surrogatepass"),
                     reason=REASON,
                     message=f"InfluxDB answered {refusal.status}: {refusal.message}",

@@ -13,6 +13,7 @@ import pytest
 
 from plant.asset import AssetPath
 from plant.clock import ManualClock
+from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store.forwarder import Forwarder, forward_now
@@ -21,6 +22,7 @@ from store.influx_client import InfluxConnection
 from store.influx_setup import ensure_buckets
 from store.journal import Batch, Journal
 from store.quarantine import Quarantine
+from store.resend import ResendCount, resend
 from store.schema import journal_path
 from store.settings import InfluxSettings
 from tests.servers import Influxd
@@ -116,6 +118,32 @@ def test_only_points_with_a_type_conflict_end_in_quarantine(
     assert {(item.reason, item.origin) for item in aside} == {("influx_refused", "influx")}
     assert "type conflict" in aside[0].message
     assert stored(settings, tmp_path, clock) == expected(0, 80)
+
+
+def test_refused_points_go_in_once_what_refused_them_is_mended(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock
+) -> None:
+    settings = influx_settings(influxd)
+    connection = InfluxConnection(settings)
+    connection.write(settings.raw_bucket, f'reading a="text" {NOW_MS}'.encode())
+    journal = Journal(journal_path(tmp_path))
+    journal.commit(Batch(readings(0, 30), received_ms=NOW_MS))
+    assert forward_now(settings, tmp_path, clock)
+    assert len(Quarantine(journal.path).items()) == 30
+    assert resend(settings, tmp_path, clock) == ResendCount(taken=0, refused=30)
+    away = settings.model_copy(update={"url": "http://127.0.0.1:9"})
+    with pytest.raises(StoreError, match="cannot be reached"):
+        resend(away, tmp_path, clock)
+    assert len(Quarantine(journal.path).items()) == 30
+    # Somebody moves the intruder away: here, the bucket begins anew.
+    buckets = connection.api("GET", "/api/v2/buckets", query={"name": settings.raw_bucket})
+    connection.api("DELETE", f"/api/v2/buckets/{buckets['buckets'][0]['id']}")
+    connection.close()
+    ensure_buckets(settings, FOREVER)
+    assert resend(settings, tmp_path, clock) == ResendCount(taken=30, refused=0)
+    assert Quarantine(journal.path).items() == []
+    journal.close()
+    assert stored(settings, tmp_path, clock) == expected(0, 30)
 
 
 def test_points_older_than_the_bucket_keeps_are_counted_not_set_aside(

@@ -163,17 +163,26 @@ def replay(
         for name in ("messages", "readings", "events", "repeated", "not_tried"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
         refused.update(part.refused)
+    store = context.settings.store
+    resent = 0
+    if store.kind == "influx" and reason in {None, "influx_refused"} and not dry_run:
+        from store.resend import resend
+
+        resent = resend(store.influx, context.data_dir, context.clock).taken
+        total.not_tried -= resent
     if as_json:
         figures = {
             name: getattr(total, name)
             for name in ("messages", "readings", "events", "repeated", "not_tried")
-        }
+        } | {"resent": resent}
         typer.echo(orjson.dumps({**figures, "refused": dict(refused)}))
         return
     verb = "would be" if dry_run else "were"
     typer.echo(
         f"{total.messages:,} messages {verb} read: {total.readings:,} readings, {total.events:,} events."
     )
+    if resent:
+        typer.echo(f"{resent:>10,} points that InfluxDB had refused are stored now")
     for code, number in refused.most_common():
         typer.echo(f"{number:>10,} are still refused: {code}")
     if total.not_tried:
