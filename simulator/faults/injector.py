@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from plant.asset import AssetPath
 from plant.errors import DataError
 from plant.times import DAY_MS, HOUR_MS, parse_duration_ms
+from simulator.faults.active import Active, activate
 from simulator.faults.sensor import DISTORTIONS, converted
-from simulator.faults.spec import Active, Fault, activate
+from simulator.faults.spec import Fault
 from simulator.rng import keyed
 from simulator.wear import Array
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from plant.times import parse_duration_ms
-from simulator.faults.spec import Active
+from simulator.faults.active import Active
 from simulator.rng import keyed
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from plant.asset import AssetPath
 from plant.config import parse_plant
 from plant.errors import ConfigError, DataError, VigieError
 from plant.times import DAY_MS, HOUR_MS, MINUTE_MS
-from simulator.faults import Fault
-from simulator.faults.spec import WHAT
+from simulator.faults.spec import WHAT, Fault
 from simulator.plant import PlantSimulation, Simulation, simulate
 from simulator.player import Player
 from simulator.presets import demo_plant_toml

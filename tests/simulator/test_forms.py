@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plant.asset import AssetPath
 from plant.config import BearingSpec, parse_plant
 from plant.times import DAY_MS, HOUR_MS
-from simulator.faults import Fault
+from simulator.faults.spec import Fault
 from simulator.laws.bearing import defect_frequencies
 from simulator.payload import telemetry_json
 from simulator.plant import PlantSimulation, simulate
