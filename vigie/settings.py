@@ -16,6 +16,7 @@ from serve.exports.settings import ExportSettings
 from serve.kpi.settings import KpiSettings
 from serve.schedule.settings import ScheduleSettings
 from serve.settings import ServeSettings
+from simulator.settings import SimulatorSettings
 from store.settings import StoreSettings
 
 
@@ -34,6 +35,7 @@ class Settings(BaseModel):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     exports: ExportSettings = Field(default_factory=ExportSettings)
     kpi: KpiSettings = Field(default_factory=KpiSettings)
+    simulator: SimulatorSettings = Field(default_factory=SimulatorSettings)
 
 
 def parse_settings(text: str, file: str = "vigie.toml") -> Settings:
