@@ -71,6 +71,30 @@ def test_machine_over_mqtt(
         assert json.loads(out)["readings"] == 2 * 72
 
 
+def test_settings_of_vigie_toml_hold(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config, plant = tmp_path / "vigie.toml", tmp_path / "plant.toml"
+    config.write_text(
+        "[simulator]\nseed = 5\nwear = 40.0\ninterval_s = 900.0\n"
+        '[[simulator.faults]]\nat = "1d"\nwhat = "sensor.freeze"\nwhere = "lyon/l1/*/flow_m3h"\n'
+    )
+    call(capsys, "simulate", "plant", "--preset", "pump", "--write-plant", str(plant))
+    out, code = call(
+        capsys, "--config", str(config), "--plant", str(plant), "simulate", "plant", "--days", "9",
+        "--out", str(tmp_path), "--json",
+    )  # fmt: skip
+    result = json.loads(out)
+    assert code == 0
+    assert result["readings"] == 9 * 96
+    assert result["run_id"].startswith("sim-5-")
+    table = pd.read_parquet(tmp_path / "readings" / "lyon.l1.pump-1.parquet")
+    assert table["flow_m3h"].iloc[96:].nunique() == 1
+    _, code = call(
+        capsys, "--config", str(config), "simulate", "machine", "fan", "--days", "1", "--out",
+        str(tmp_path),
+    )  # fmt: skip
+    assert code == 0
+
+
 def test_scenarios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out, _ = call(capsys, "simulate", "scenario", "list", "--json")
     names = [entry["name"] for entry in json.loads(out)]

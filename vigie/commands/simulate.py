@@ -20,9 +20,9 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 scenarios = typer.Typer(no_args_is_help=True, help="Ready stories of what can go wrong.")
 app.add_typer(scenarios, name="scenario")
 
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same readings to the last bit.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Same seed, same readings to the last bit.")]
 Days = Annotated[float, typer.Option(min=0.01, help="How long, in days of the plant's time.")]
-Interval = Annotated[float, typer.Option(min=0.001, help="Seconds between two readings.")]
+Interval = Annotated[float | None, typer.Option(min=0.001, help="Seconds between two readings.")]
 Assets = Annotated[
     list[str] | None,
     typer.Option("--assets", "-a", help="Give out only these; the whole plant runs. Repeat."),
@@ -51,8 +51,8 @@ def plant_command(
         str, typer.Option(help="demo, mixed or a kind; default: --plant, else demo.")
     ] = "",
     days: Days = 30.0,
-    seed: Seed = 0,
-    interval: Interval = 60.0,
+    seed: Seed = None,
+    interval: Interval = None,
     assets: Assets = None,
     to: To = "files",
     out: Out = Path("simulated"),
@@ -78,7 +78,7 @@ def plant_command(
         write_plant.write_text(preset_toml(preset or "demo"), encoding="utf-8")
         typer.echo(f"{write_plant} written.", err=True)
         return
-    live = _simulation(_plant(context, preset), seed, interval, assets)
+    live = _simulation(context, _plant(context, preset), seed, interval, assets)
     wire = Wire(speed, form, clients, qos, waveforms)
     _report(deliver(context, live, days, to, out, truth, wire), as_json=as_json)
 
@@ -91,8 +91,8 @@ def machine_command(
     ],
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many of it.")] = 1,
     days: Days = 30.0,
-    seed: Seed = 0,
-    interval: Interval = 60.0,
+    seed: Seed = None,
+    interval: Interval = None,
     to: To = "files",
     out: Out = Path("simulated"),
     speed: Speed = 0.0,
@@ -111,7 +111,8 @@ def machine_command(
     from simulator.presets import machine_plant_toml
 
     context = get_context(ctx)
-    live = _simulation(parse_plant(machine_plant_toml(kind, number)), seed, interval, None)
+    plant = parse_plant(machine_plant_toml(kind, number))
+    live = _simulation(context, plant, seed, interval, None)
     wire = Wire(speed, form, clients, qos, waveforms)
     _report(deliver(context, live, days, to, out, truth, wire), as_json=as_json)
 
@@ -124,7 +125,7 @@ def plot_command(
     preset: Annotated[str, typer.Option(help="demo, mixed or a kind.")] = "",
     scenario: Annotated[str, typer.Option(help="A scenario's name or file instead.")] = "",
     days: Days = 60.0,
-    seed: Seed = 0,
+    seed: Seed = None,
     interval: Interval = 300.0,
 ) -> None:
     """Draw a machine's signals, wear and events.
@@ -138,10 +139,11 @@ def plot_command(
     path = asset if "/" in asset else f"lyon/l1/{asset}-1"
     if scenario:
         story = _scenario(scenario)
-        live, days = story.begin(seed=seed or None), story.days
+        live, days = story.begin(seed=seed), story.days
     else:
-        plant = _plant(get_context(ctx), preset if "/" in asset else preset or asset)
-        live = _simulation(plant, seed, interval, None)
+        context = get_context(ctx)
+        plant = _plant(context, preset if "/" in asset else preset or asset)
+        live = _simulation(context, plant, seed, interval, None)
     stop_ms = live.start_ms + round(days * DAY_MS)
     machine = AssetPath.parse(path)
     live.station(machine)
@@ -246,13 +248,22 @@ def _plant(context: Context, preset: str) -> Plant:
 
 
 def _simulation(
-    plant: Plant, seed: int, interval: float, assets: list[str] | None
+    context: Context,
+    plant: Plant,
+    seed: int | None,
+    interval: float | None,
+    assets: list[str] | None,
 ) -> PlantSimulation:
+    """Build the plant as [simulator] of vigie.toml says, with what the command line says instead."""
     from simulator.plant import PlantSimulation
-    from simulator.settings import SimulatorSettings
 
-    settings = SimulatorSettings(seed=seed, interval_s=interval)
-    return PlantSimulation(plant, settings=settings, assets=assets or None)
+    changes: dict[str, Any] = {}
+    if interval is not None:
+        changes["interval_s"] = interval
+    if plant is not context.plant:  # a preset has neither our lines nor our faults' places
+        changes |= {"lines": {}, "faults": ()}
+    settings = context.settings.simulator.model_copy(update=changes)
+    return PlantSimulation(plant, seed=seed, settings=settings, assets=assets or None)
 
 
 def _report(result: Any, *, as_json: bool = True) -> None:
