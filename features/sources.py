@@ -82,7 +82,7 @@ class ParquetSource:
             site, line = file.parts[-3:-1]
             times = pq.read_table(file, columns=["ts_ms"]).column("ts_ms").to_numpy()
             names = pq.read_schema(file).names
-            signals = tuple(sorted(set(names) - {"ts_ms", "received_ms"}))
+            signals = _signals(names)
             if len(times):
                 asset = AssetPath(site, line, file.stem)
                 found.append(Extent(asset, int(times.min()), int(times.max()), signals))
@@ -104,7 +104,7 @@ def block_of_frame(asset: AssetPath, frame: pd.DataFrame) -> ReadingBlock:
     """Return a frame as a block. Raises DataError when it has no column `ts_ms`."""
     if "ts_ms" not in frame:
         raise DataError(f"the readings of {asset} have no column ts_ms.", fix="Add it (epoch ms).")
-    signals = tuple(sorted(str(c) for c in frame.columns if c not in {"ts_ms", "received_ms"}))
+    signals = _signals(frame.columns)
     received = frame["received_ms"] if "received_ms" in frame else np.zeros(len(frame))
     values = np.empty((len(frame), len(signals)), order="F")
     for column, name in enumerate(signals):
@@ -116,6 +116,12 @@ def block_of_frame(asset: AssetPath, frame: pd.DataFrame) -> ReadingBlock:
         signals,
         values,
     )
+
+
+def _signals(columns: Iterable[object]) -> tuple[str, ...]:
+    """Return the columns that are signals: neither times nor an index that pandas wrote down."""
+    names = (str(column) for column in columns)
+    return tuple(sorted(n for n in names if n not in {"ts_ms", "received_ms"} and n[0] != "_"))
 
 
 def _ascending(block: ReadingBlock) -> ReadingBlock:

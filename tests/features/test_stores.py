@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from features.job import FeatureJob
 from features.partition import StoreAddress
@@ -95,12 +96,12 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def backfill(data: Path, workers: int = 0, threads: int = 0) -> FeatureTable:
+def backfill(data: Path, workers: int = 0, threads: int = 0, scheduler: str = "") -> FeatureTable:
     store = SqliteStore(data, ManualClock(STOP))
     address = StoreAddress(StoreSettings(), data)
     try:
         job = FeatureJob(store, PLANT, SETTINGS, address=address)
-        with open_workers(workers) as run_on:
+        with open_workers(workers, scheduler) as run_on:
             return job.backfill(START, STOP, workers=Threads(threads) if threads else run_on)
     finally:
         store.close()
@@ -111,8 +112,12 @@ def test_no_one_and_four_workers_give_the_same_bits(filled: Path) -> None:
     alone = backfill(filled)
     assert set(alone.assets) == {"lyon/l1/pump-1", "lyon/l1/pump-2"}
     same_bits(backfill(filled, threads=2), alone)
-    for workers in (1, 4):
-        same_bits(backfill(filled, workers), alone)
+    same_bits(backfill(filled, workers=4), alone)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        same_bits(backfill(filled, scheduler=address), alone)
 
 
 JOB = """
