@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import structlog
 
 from plant.asset import AssetPath
 from plant.reading import Reading
@@ -62,7 +63,8 @@ def vigie(tmp_path: Path, capfdbinary):
             code = int(end.code or 0)
         return code, capfdbinary.readouterr().out.decode()
 
-    return run
+    yield run
+    structlog.reset_defaults()  # the command's logs went to a captured stream that is closed now
 
 
 def quarantined(tmp_path: Path) -> None:
