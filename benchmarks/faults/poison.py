@@ -30,7 +30,7 @@ def poison(source: random.Random, number: int) -> tuple[str, bytes, str]:
         source.choice(b'{}[]",:0123456789abctsvalue\\') for _ in range(source.randrange(1, 60))
     )
     table: list[tuple[str, bytes, str]] = [
-        (topic, b"{" + fuzz, "json"),
+        (topic, b"{:" + fuzz, "json"),
         (topic, b'{"ts":%d,"values":{"a":"high"}}' % ts, "not_a_number"),
         (topic, b'{"ts":%d,"values":{"a":true}}' % ts, "not_a_number"),
         (topic, b'{"ts":%d,"values":{"a":NaN}}' % ts, "not_finite"),
