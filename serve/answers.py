@@ -1,12 +1,15 @@
-"""What the service answers to requests: `assets`, `rescore`, `schedule`."""
+"""What the service answers to requests: `assets`, `rescore`, `feedback`, `schedule`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from plant.errors import DataError
-from plant.times import to_iso
+from plant.times import DAY_MS, to_iso
+from serve.alarms.feedback import alarms_of, feedback_event, find_alarm
 from serve.bridge import Handler
 from serve.schedule import ScheduleSettings, load_plan, make_plan, plan_to_dict
 
@@ -21,6 +24,7 @@ def handlers(service: Service, schedule: ScheduleSettings) -> dict[str, Handler]
     return {
         "assets": lambda fields: list_assets(service, fields),
         "rescore": lambda fields: rescore(service, fields),
+        "feedback": lambda fields: note_feedback(service, fields),
         "schedule": lambda fields: show_schedule(service, schedule, fields),
     }
 
@@ -51,6 +55,31 @@ def rescore(service: Service, fields: Fields) -> dict[str, Any]:
     service.tell_all_again()
     result = service.step(service.clock.now_ms())
     return {"new": len(result.risks), "published": result.published}
+
+
+class FeedbackRequest(BaseModel):
+    """`feedback`: which alarm, and what became of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    alarm: str = Field(max_length=64)
+    verdict: Literal["right", "wrong", "other"]
+    mode: str = Field(default="", max_length=64)
+    note: str = Field(default="", max_length=1_000)
+    who: str = Field(default="mqtt", max_length=1_000)
+
+
+def note_feedback(service: Service, fields: Fields) -> dict[str, Any]:
+    """Log a person's word on an alarm, open or closed."""
+    asked = FeedbackRequest.model_validate(fields)
+    now_ms = service.clock.now_ms()
+    log = service.store.read_events(0, now_ms + DAY_MS, kinds=("alarm",))
+    alarm = find_alarm(alarms_of(log), asked.alarm)
+    event = feedback_event(
+        alarm, asked.verdict, now_ms, asked.who, service.plant, mode=asked.mode, note=asked.note
+    )
+    service.store.write_events([event])
+    return {"alarm": alarm.id, "verdict": asked.verdict}
 
 
 def show_schedule(service: Service, settings: ScheduleSettings, fields: Fields) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class Publisher:
             try:
                 if self._connect_and_pump():
                     backoff_s = 0.5
-            except OSError as error:
+            except (OSError, BrokerError) as error:
                 self._note_error(str(error))
             except Exception as error:  # whatever breaks, the thread must live and say so
                 log.exception("publisher failed; reconnecting")

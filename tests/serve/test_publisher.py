@@ -233,3 +233,28 @@ def test_a_frozen_broker_is_given_up_and_found_again(broker: Mosquitto, tmp_path
     assert publisher.wait_idle(20)
     assert publisher.stats().most_in_flight <= 20
     publisher.stop()
+
+
+def test_wrong_credentials_are_one_sentence_and_right_ones_work(tmp_path: Path) -> None:
+    port = free_port()
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "vigie", "secret"], check=True)
+    passwords.chmod(0o644)
+    config = f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
+    with Mosquitto(directory=tmp_path / "broker", port=port, config=config):
+        refused = Publisher(settings_for(port), tmp_path / "a.sqlite")
+        with pytest.raises(BrokerError, match="Not authorized"):
+            refused.start(wait_s=2)
+        secret = tmp_path / "secret"
+        secret.write_text("secret\n")
+        login = {"username": "vigie", "password_file": secret}
+        publisher = Publisher(settings_for(port).model_copy(update=login), tmp_path / "b.sqlite")
+        publisher.start(wait_s=10)
+        publisher.put([("plant/x", b"1")])
+        assert publisher.wait_idle(10)
+        publisher.stop()
+    missing = settings_for(port).model_copy(
+        update={"username": "v", "password_file": tmp_path / "no"}
+    )
+    with pytest.raises(BrokerError, match="cannot be read"):
+        Publisher(missing, tmp_path / "c.sqlite").start(wait_s=1)

@@ -294,6 +294,11 @@ def test_people_ask_over_mqtt_and_are_answered(
             spec.path for spec in plant.assets
         }
         assert ask("rescore")["data"]["published"] == 4
+        said = ask("feedback", alarm=alarm.id, verdict="wrong", who="Ada", note="loose sensor")
+        assert said["data"] == {"alarm": alarm.id, "verdict": "wrong"}
+        (event,) = world.store.read_events(0, 1 << 60, kinds=["feedback"])
+        assert (event.found, event.who, event.note) == ("sound", "Ada", "loose sensor")
+        assert "verdict" in ask("feedback", alarm=alarm.id, verdict="perhaps")["error"]
         assert "jobs" in ask("schedule")["data"]
         assert "jobs" in ask("schedule", replan=True)["data"]
         assert ask("schedule", sudo=1)["status"] == "error"
