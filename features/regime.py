@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel_digest import NO_MODEL, REGIMES, REGRESSION, excess_rows
@@ -333,7 +334,11 @@ def _components(
 ) -> tuple[Matrix, Matrix]:
     """Return centre and mixing rows of the leading principal components of the smoothed excess."""
     signals = z.shape[1]
-    rows = z[np.isfinite(z).all(axis=1)] if groups is None else _smoothed(z, groups, span)
+    known = np.isfinite(z)
+    use = known.mean(axis=1) >= 0.5 if signals else np.zeros(len(z), dtype=bool)
+    rows = np.ascontiguousarray(np.where(known, z, 0.0)[use])  # unknown: as expected
+    if groups is not None and len(rows):
+        rows = np.asarray(_smoothed(rows, np.ascontiguousarray(groups[use]), span))
     if count == 0 or len(rows) < 10 * signals or signals == 0:
         return np.zeros(signals), np.zeros((0, signals))
     centre, spread = rows.mean(axis=0), rows.std(axis=0)
@@ -350,18 +355,19 @@ def _components(
     return centre, np.array(mix)
 
 
+@njit(cache=True, nogil=True)
 def _smoothed(z: Matrix, groups: NDArray[np.int64], span: float) -> Matrix:
+    """Return the exponentially weighted mean of each row's machine up to that row."""
     keep = 1.0 - 2.0 / (span + 1.0)
-    out = []
+    out = np.empty_like(z)
     total = np.zeros(z.shape[1])
     weight = 0.0
-    before = None
-    for row, group in zip(z, groups, strict=True):
-        if group != before:
-            total, weight, before = np.zeros(z.shape[1]), 0.0, group
-        if not np.isfinite(row).all():
-            continue
-        total = total * keep + row
+    for i in range(z.shape[0]):
+        if i == 0 or groups[i] != groups[i - 1]:
+            total[:] = 0.0
+            weight = 0.0
         weight = weight * keep + 1.0
-        out.append(total / weight)
-    return np.array(out).reshape(-1, z.shape[1])
+        for c in range(z.shape[1]):
+            total[c] = total[c] * keep + z[i, c]
+            out[i, c] = total[c] / weight
+    return out
