@@ -78,7 +78,7 @@ def _neighbourhoods(
     """Free some lines or one crew's jobs at a time and solve for them, until time or gap is reached."""
     rng = np.random.default_rng(0)  # the same request gives the same plan
     promising = _promising(options, relaxed)
-    free_jobs, misses = 20, 0
+    free_jobs, misses = 30, 0
     while time.monotonic() < deadline:
         cost = best.total()
         if cost - relaxed.bound <= request.settings.gap * cost:
@@ -90,10 +90,10 @@ def _neighbourhoods(
         )  # fmt: skip
         if tried.total() < cost - 1e-6:
             best, misses = tried, 0
-        else:
-            misses += 1
-            if misses % 8 == 0:
-                free_jobs = min(free_jobs + 5, len(options.jobs))
+            continue
+        misses += 1
+        if misses % 4 == 0:  # small neighbourhoods are spent: larger ones
+            free_jobs = min(free_jobs + 5, len(options.jobs))
     return improve(best)
 
 
