@@ -102,9 +102,10 @@ class Traffic:
                 event = next(waiting, None)
             for asset, name, ts_ms, taken_ms, signals, row, seq in slot:
                 sent = form.reading(name, ts_ms, signals, row, seq)
-                for topic, payload in sent[:-1]:
-                    yield Message(taken_ms, topic, payload, asset, "other")
-                for topic, payload in sent[-1:]:
+                if len(sent) > 1:
+                    for topic, payload in sent[:-1]:
+                        yield Message(taken_ms, topic, payload, asset, "other")
+                for topic, payload in sent if len(sent) == 1 else sent[-1:]:
                     yield Message(taken_ms, topic, payload, asset)
                 if self._wave_ms and taken_ms % self._wave_ms < sampler.interval_ms:
                     yield from self._waveform(name, asset, ts_ms, taken_ms, row)
