@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from features.assemble import plans_for, renewals_of, roll_all
 from features.plan import KindPlan
-from features.regime import RegimeModel, fit_regimes
+from features.regime import RegimeModel
+from features.regime_fit import fit_regimes
 from features.renewal import Renewals
 from features.rollup import Rolled
 from features.settings import FeatureSettings

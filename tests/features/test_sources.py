@@ -10,6 +10,7 @@ import pytest
 
 from features.assemble import build_table
 from features.sources import FrameSource, ParquetSource
+from features.warm import warm_up
 from plant.errors import DataError
 from tests.features.test_parity import HOUR, history, same_bits
 from tests.features.worlds import PLANT, SETTINGS, START, readings, repairs
@@ -42,3 +43,7 @@ def test_what_is_not_readings_is_refused(tmp_path: Path) -> None:
         FrameSource.from_frames({"a/b/c": pd.DataFrame({"x": [1.0]})})
     with pytest.raises(DataError, match="holds no readings"):
         ParquetSource(tmp_path).extents()
+
+
+def test_warming_up_needs_nothing() -> None:
+    warm_up()
