@@ -41,9 +41,10 @@ class FailureStory:
 def alarm_stories(events: Sequence[Event], settings: KpiSettings, now_ms: int) -> list[AlarmStory]:
     """Judge each alarm raised in these events (of one machine, in order).
 
-    People's feedback decides where there is some (`other`: rightly raised, another mode). Else: a failure, or a repair that found the part
-    degraded or failed, within the horizon makes it right; a repair or inspection that found it
-    sound, or a horizon gone by with nothing, makes it wrong; otherwise it is undecided.
+    People's feedback decides where there is some (`other`: rightly raised, another mode). Else: a
+    failure, or a repair that found the part degraded or failed, within the horizon makes it right; a
+    repair or inspection that found it sound, or a horizon gone by with nothing, makes it wrong;
+    otherwise it is undecided.
     """
     said = {str(e.detail.get("alarm_id", "")): e for e in events if e.kind == "feedback"}
     stories = []

@@ -14,6 +14,7 @@ from plant.times import DAY_MS, to_iso
 from serve.kpi import foresight, formulas
 from serve.kpi.figure import Kpi
 from serve.kpi.foresight import Stories, stories_of
+from serve.kpi.returns import return_on_investment
 from serve.kpi.scope import Machine, Scope, make_machine
 from serve.kpi.settings import KpiSettings
 from store.port import Store
@@ -121,7 +122,7 @@ def compute(
 def figures(scope: Scope) -> Group:
     """Return all figures of one scope."""
     stories = stories_of(scope)
-    roi, inputs = foresight.return_on_investment(scope, stories)
+    roi, inputs = return_on_investment(scope, stories)
     kpis = (
         *formulas.stoppage(scope),
         formulas.availability(scope),
