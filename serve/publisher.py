@@ -75,6 +75,7 @@ class Publisher:
             MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         )
         self._proven = False
+        self._closed = False
         self._stats = PublisherStats()
         self._last_beat = time.monotonic()
         self._said = ""
@@ -108,6 +109,8 @@ class Publisher:
 
         Unchanged ones are not sent again, unless `repeat` (a heartbeat) asks for it.
         """
+        if self._closed:
+            return
         pairs = list(items)
         changed = self._outbox.put_many(pairs)
         with self._lock:
@@ -151,7 +154,13 @@ class Publisher:
         return self._idle.wait(timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Send what is left, say offline, disconnect. A clean stop: the last will stays unused."""
+        """Send what is left, say offline, disconnect. A clean stop: the last will stays unused.
+
+        Twice is harmless; what is put afterwards is dropped.
+        """
+        if self._closed:
+            return
+        self._closed = True
         if self._thread is not None:
             if self._stats.connected:
                 self._idle.wait(timeout_s)

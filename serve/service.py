@@ -116,6 +116,7 @@ class Service:
         self._latest: dict[AssetPath, Risk] = {}
         self._registered: set[AssetPath] = set()
         self._loaded = False
+        self._closed = False
 
     @property
     def latest(self) -> Mapping[AssetPath, Risk]:
@@ -188,7 +189,10 @@ class Service:
         return done
 
     def close(self) -> None:
-        """Stop cleanly: say so, then close. The store belongs to the caller."""
+        """Stop cleanly: say so, then close. The store belongs to the caller. Twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
         self.say_health("stopped", "")
         self.publisher.stop()
         self.desk.book.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from plant.asset import AssetPath
 from plant.event import Event
@@ -18,7 +18,6 @@ Action = Literal[
     "raise", "reraise", "escalate", "acknowledge", "shelve", "unshelve", "suppress", "unsuppress",
     "return", "close", "hold",
 ]  # fmt: skip
-ACTIONS: tuple[str, ...] = get_args(Action)
 OURSELVES = "vigie"
 
 

@@ -20,6 +20,7 @@ from models.train import train
 from plant.asset import AssetPath
 from plant.clock import ManualClock
 from plant.config import Plant
+from plant.errors import BrokerError
 from plant.event import Event
 from plant.reading import Reading
 from plant.times import HOUR_MS
@@ -250,6 +251,15 @@ def test_a_damaged_model_is_said_in_the_risk(world: World, plant: Plant, tmp_pat
     (result,) = world.walk(8, 12)
     assert {risk.status for risk in result.risks} == {"insufficient_data"}
     assert all("model" in risk.sentence for risk in result.risks)
+
+
+def test_a_service_without_a_broker_closes_as_if_nothing_were(world: World, plant: Plant) -> None:
+    world.service.close()
+    world.service = world.start(plant)
+    with pytest.raises(BrokerError, match="cannot be used"):
+        world.service.publisher.start(wait_s=0.2)
+    world.service.close()
+    world.service.close()
 
 
 def test_people_ask_over_mqtt_and_are_answered(
