@@ -73,7 +73,7 @@ class Player:
         self._traffic = Traffic(
             plant,
             sparkplug=self._nodes,
-            step_ms=step_ms or self._default_step(),
+            step_ms=step_ms or self._default_step(hourly=truth),
             truth=truth,
             waveform_every_s=0.0 if self._nodes else waveform_every_s,
         )
@@ -97,13 +97,14 @@ class Player:
             ]
             self._client = {a: self.publishers[n % count] for n, a in enumerate(plant.shown)}
 
-    def _default_step(self) -> int:
+    def _default_step(self, *, hourly: bool) -> int:
         """Half a second of wall time, between one interval and an hour of plant time.
 
         As fast as possible with nobody to react in between: six hours, for long steps cost less.
         """
         if self._speed <= 0:
-            return HOUR_MS if self._on_step or self._behind else 6 * HOUR_MS
+            watched = hourly or self._on_step is not None or self._behind is not None
+            return HOUR_MS if watched else 6 * HOUR_MS
         return max(min(int(500 * self._speed), HOUR_MS), self.plant.sampler.interval_ms, 1)
 
     def stop(self) -> None:
