@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 HOUR = 3_600_000
 NAN = (math.nan, 0.0)
@@ -132,7 +133,7 @@ def missing(points: Sequence[Point], start: int, stop: int, bucket: int, hold: i
 
 def gap(points: Sequence[Point], start: int, stop: int) -> Answer:
     times = [start, *(ts for ts, _ in points), stop]
-    value = max(b - a for a, b in zip(times, times[1:], strict=False)) / HOUR
+    value = max(b - a for a, b in pairwise(times)) / HOUR
     return value, (stop - start) / HOUR
 
 
@@ -200,9 +201,9 @@ def baseline(means: dict[int, Fraction], low: int, high: int, room: int) -> tupl
     """Trimmed mean (a tenth off each end) and half the 16-84 % range of a life's first buckets."""
     first: list[float] = []
     for number in sorted(means):
-        if low <= number < high and len(first) < room:
-            if number - low < room or len(first) < max(5, room // 4):
-                first.append(float(means[number]))
+        early = number - low < room or len(first) < max(5, room // 4)
+        if low <= number < high and len(first) < room and early:
+            first.append(float(means[number]))
     if not first:
         return math.nan, math.nan
     ordered = sorted(first)
