@@ -28,17 +28,28 @@ def search(request: Request, options: Options, start: Board, seconds: float) -> 
     """Return (the best plan found, a bound below every plan's cost)."""
     deadline = time.monotonic() + seconds
     program = build(request, options)
+    easy = _easy_bound(program, options)
     if len(options.job) <= SMALL:
         answer = solve(program, options, seconds, request.settings.gap)
         best = start
         if answer.chosen is not None:
             best = better(best, improve(board_of(request, options, answer.chosen)))
-        return best, answer.bound
+        return best, max(answer.bound, easy)
     relaxed = relax(program, options, start.chosen, time.monotonic() + 0.6 * seconds)
     if relaxed is None:
-        return start, -np.inf
+        return start, easy
     best = better(start, improve(_rounded(request, options, relaxed)))
     return _neighbourhoods(request, options, program, relaxed, best, deadline), relaxed.bound
+
+
+def _easy_bound(program: Program, options: Options) -> float:
+    """Return what the plan costs if no job ever meets another: a bound when the solver has none."""
+    n = len(options.job)
+    least = np.where(
+        np.isfinite(options.later_cost), program.cost[n : n + len(options.jobs)], np.inf
+    )
+    np.minimum.at(least, options.job, program.cost[:n])
+    return float(least.sum())
 
 
 def better(one: Board, other: Board) -> Board:
