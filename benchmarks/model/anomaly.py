@@ -161,11 +161,8 @@ def skab(folder: Path, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     smaller on rows they were fitted on.
     """
     truth: list[NDArray[np.bool_]] = []
-    found: dict[str, list[NDArray[np.bool_]]] = {
-        "vigie": [],
-        "isolation_forest": [],
-        "moving_z": [],
-    }
+    detectors = ("vigie", "vigie_at_limit_1", "isolation_forest", "moving_z")
+    found: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in detectors}
     settings = FeatureSettings(
         bucket_ms=1_000,
         windows=("30s",),
