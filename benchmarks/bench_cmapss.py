@@ -59,11 +59,11 @@ def traffic(tables: dict[str, pd.DataFrame], where: Plant, subset: str) -> Traff
     columns = Columns(asset=f"nasa/{subset.lower()}/{{asset}}", time="ts")
     telemetry = [m for part in tables.values() for m in messages(part, columns, topics)]
     last: dict[str, int] = tables["train"].groupby("asset")["ts"].max().to_dict()
-    failures = [
+    failures = [  # an engine fails at the end of its last cycle
         Message(
-            ts,
+            ts + HOUR_MS,
             f"{where.root}/nasa/{subset.lower()}/{name}/event",
-            orjson.dumps({"ts": ts, "kind": "failure", "mode": "ENG", "found": "failed"}),
+            orjson.dumps({"ts": ts + HOUR_MS, "kind": "failure", "mode": "ENG", "found": "failed"}),
         )
         for name, ts in last.items()
     ]

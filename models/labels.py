@@ -120,7 +120,9 @@ def lives_of(
     start = first_ms
     mending: tuple[int, str] | None = None  # the failure whose repair is still to come
     for event in sorted(events, key=lambda e: (e.ts_ms, e.kind != "failure")):
-        ends_ms = event.ts_ms + round((event.duration_h or 0.0) * HOUR_MS)
+        # Maintenance is logged when it is done; a failure's stoppage begins with it.
+        down_h = 0.0 if event.kind == "maintenance" else event.duration_h or 0.0
+        ends_ms = event.ts_ms + round(down_h * HOUR_MS)
         mode = event.mode or (event.scope[0] if len(event.scope) == 1 else "")
         if event.kind == "start" and mending is not None:
             start = max(start, event.ts_ms)

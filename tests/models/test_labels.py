@@ -76,7 +76,7 @@ def test_failure_after_the_last_row_still_counts() -> None:
 
 
 def test_rows_while_down_have_no_label_and_age_restarts_after() -> None:
-    labels = labels_of([at(60, "failure", mode="A"), at(66, "maintenance", duration_h=4.0)])
+    labels = labels_of([at(60, "failure", mode="A"), at(70, "maintenance", duration_h=4.0)])
     assert not labels.valid[60:70].any()
     assert labels.valid[70]
     assert labels.life[70] != labels.life[59]
