@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from store.journal import Journal
 from store.quarantine import BUDGET_BYTES
 from store.salvage import salvage
 
+#: A journal that another process is just making looks damaged for a moment.
+_MAKING_S = 5.0
+_MAKING_PAUSE_S = 0.05
 _log = structlog.get_logger(__name__)
 #: Journals up to this size are examined whole whenever they are opened (about a second).
 FULL_CHECK_BYTES = 64 << 20
@@ -190,22 +194,41 @@ def open_journal(
     examines any. Raises StoreError when it cannot be opened, or is damaged and in use by another.
     """
     lock = InUse(path)
+    deadline = time.monotonic() + _MAKING_S
     try:
-        if _left_behind(path) or 0 < _size(path) <= full_check_bytes:
-            report = examine(path)
-            if not report.sound:
-                _mend_alone(path, clock, report, lock)
-        try:
-            return _HeldJournal(path, quarantine_budget_bytes, lock)
-        except StoreError:
-            report = examine(path)
-            if report.sound:
-                raise  # not damage: permissions, a full disk
-            _mend_alone(path, clock, report, lock)
-            return _HeldJournal(path, quarantine_budget_bytes, lock)
+        while True:
+            try:
+                return _open_sound(path, clock, quarantine_budget_bytes, full_check_bytes, lock)
+            except _BusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_MAKING_PAUSE_S)  # somebody else may just be making it
     except BaseException:
         lock.release()
         raise
+
+
+def _open_sound(
+    path: Path, clock: Clock, budget_bytes: int, full_check_bytes: int, lock: InUse
+) -> Journal:
+    if _left_behind(path) or 0 < _size(path) <= full_check_bytes:
+        report = examine(path)
+        if not report.sound:
+            _mend_alone(path, clock, report, lock)
+    try:
+        return _HeldJournal(path, budget_bytes, lock)
+    except StoreError as error:
+        report = examine(path)
+        if report.sound:  # not damage: permissions, a full disk, or somebody is just making it
+            if "locked" in str(error.__cause__):
+                raise _BusyError(error.message, fix=error.fix) from error
+            raise
+        _mend_alone(path, clock, report, lock)
+        return _HeldJournal(path, budget_bytes, lock)
+
+
+class _BusyError(StoreError):
+    """Another process has the journal open, and it is not ready or looks damaged."""
 
 
 class _HeldJournal(Journal):
@@ -224,7 +247,7 @@ class _HeldJournal(Journal):
 def _mend_alone(path: Path, clock: Clock, report: Report, lock: InUse) -> None:
     with lock.alone() as alone:
         if not alone:
-            raise StoreError(
+            raise _BusyError(
                 f"the journal {path} is damaged ({report.problems[0]}) and in use by another process.",
                 fix="Stop every Vigie on this data folder, and start one again: it mends it.",
             )
