@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", default="", help="one case")
-    parser.add_argument("--seconds", type=float, default=27.0, help="the solver's limit, if large")
+    parser.add_argument("--seconds", type=float, default=24.0, help="the solver's limit, if large")
     options = parser.parse_args()
     share = 10 if options.quick else 1
     cases = {
