@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -21,8 +20,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingest.client import secure
 from ingest.settings import BrokerSettings
-from plant.errors import BrokerError
 from plant.topics import BRIDGE_STATE
 
 log = structlog.get_logger()
@@ -176,30 +175,5 @@ def make_client(
         reconnect_on_failure=False,
         **options,
     )
-    client.connect_timeout = broker.connect_timeout_s
-    try:
-        if broker.username:
-            client.username_pw_set(broker.username, _password(broker))
-        if broker.uses_tls:
-            client.tls_set(
-                ca_certs=_text(broker.ca_file),
-                certfile=_text(broker.cert_file),
-                keyfile=_text(broker.key_file),
-            )
-    except OSError as error:
-        raise BrokerError(
-            f"the broker's credentials cannot be read ({error}).",
-            fix="Check password_file, ca_file, cert_file and key_file in [broker].",
-        ) from error
+    secure(client, broker)
     return client
-
-
-def _password(broker: BrokerSettings) -> str | None:
-    if broker.password_file is None:
-        return None
-    lines = broker.password_file.read_text(encoding="utf-8").splitlines()
-    return lines[0] if lines else ""
-
-
-def _text(file: Path | None) -> str | None:
-    return None if file is None else str(file)
