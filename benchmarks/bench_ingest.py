@@ -6,6 +6,7 @@ Every case drains the same number of pre-queued QoS 1 messages of eight values, 
 real Mosquitto; each runs in a process of its own, whose CPU time and memory are the ones reported.
 
     paho         a bare paho-mqtt subscriber that only counts
+    raw_socket   a bare socket that only walks frames and acknowledges: what the broker itself can give
     stock        Vigie to the journal through stock paho (`ingest.receive = "stock"`)
     journal      Vigie to the durable journal (SQLite, WAL, synchronous=FULL)
     workers2     two Vigie workers on a shared subscription, each with its journal
@@ -47,7 +48,9 @@ MACHINES = 20
 BASE_MS = 1_700_000_000_000
 RECEIVE_MAXIMUM = IngestSettings().receive_maximum
 SIGNALS = ("temperature", "vibration_rms", "current", "pressure", "rpm", "flow", "level", "torque")
-CASES = ("paho", "stock", "journal", "workers2", "influx_bare", "influx", "telegraf")
+CASES = (
+    "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "telegraf",
+)  # fmt: skip
 DEADLINE_S = 180.0
 
 
@@ -111,7 +114,9 @@ class Bench:
 
     def prepare(self, case: str, filters: list[str], workers: int = 1, *, v5: bool = True) -> None:
         for worker in range(workers):
-            client_id = case if case in {"paho", "telegraf"} else f"{case}-ingest-{worker}"
+            client_id = (
+                case if case in {"paho", "raw_socket", "telegraf"} else f"{case}-ingest-{worker}"
+            )
             self.open_session(client_id, filters, mqtt.MQTTv5 if v5 else mqtt.MQTTv311)
         self.fill()
 
@@ -176,6 +181,15 @@ def case_paho(bench: Bench) -> dict[str, Any]:
     bench.prepare("paho", contract_filters())
     said, usage = finish(bench.child("paho", {"client_id": "paho"}))
     return bench.figures(said["last"] - said["first"], said["stored"], usage)
+
+
+def case_raw_socket(bench: Bench) -> dict[str, Any]:
+    bench.prepare("raw_socket", contract_filters())
+    before = server_cpu_s(bench.broker)
+    said, usage = finish(bench.child("raw_socket", {"client_id": "raw_socket"}))
+    return bench.figures(said["last"] - said["first"], said["stored"], usage) | {
+        "broker_cpu_s": round(server_cpu_s(bench.broker) - before, 2)
+    }
 
 
 def _to_journal(bench: Bench, case: str, **spec: Any) -> dict[str, Any]:

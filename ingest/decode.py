@@ -10,9 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from ingest.line_protocol import looks_like_lines, parse_lines
 from ingest.payload import (
+    EARLIEST_MS,
+    LATEST_MS,
     MAX_SAMPLES,
+    are_plain,
     check_signal,
     check_stamp,
     loads,
@@ -29,7 +34,9 @@ from plant.errors import PayloadError
 from plant.event import PLANT_EVENT_KINDS, Event
 from plant.reading import Reading
 from plant.topics import Topics
+from store.journal_rows import Sample
 
+_make = tuple.__new__
 _NO_OFFSETS: Mapping[AssetPath, int] = {}
 
 
@@ -74,6 +81,38 @@ def decode(
     if signal:
         return decode_signal(asset, signal, payload, received_ms, limits)
     return decode_telemetry(asset, payload, received_ms, limits)
+
+
+def plain_sample(
+    asset: AssetPath, payload: bytes, received_ms: int, limits: Limits
+) -> Sample | None:
+    """Read `{"ts": epoch ms, "values": {…}, "seq"?: n}`, what nearly all messages are, in one go.
+
+    None: it is anything else, or something is wrong with it; `decode_telemetry` says what.
+    """
+    if len(payload) > limits.max_bytes:
+        return None
+    try:
+        message = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    if type(message) is not dict:
+        return None
+    get = message.get
+    ts_ms, values, seq = get("ts"), get("values"), None
+    if len(message) != 2:
+        seq = get("seq")
+        if len(message) != 3 or type(seq) is not int or not 0 <= seq < 2**63:
+            return None
+    if (
+        type(ts_ms) is int
+        and EARLIEST_MS <= ts_ms <= received_ms + limits.ahead_ms
+        and ts_ms <= LATEST_MS
+        and type(values) is dict
+        and are_plain(values)
+    ):
+        return _make(Sample, (asset, ts_ms, values, seq, received_ms, False, ""))
+    return None
 
 
 def decode_telemetry(asset: AssetPath, payload: bytes, received_ms: int, limits: Limits) -> Decoded:

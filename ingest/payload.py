@@ -147,6 +147,11 @@ def read_values(message: Any) -> dict[str, float]:
     return values
 
 
+def are_plain(values: dict[str, Any]) -> bool:
+    """Tell whether a `values` object holds numbers only, under names that were checked before."""
+    return tuple(values) in _known_names and _NUMBER_TYPES.issuperset(map(type, values.values()))
+
+
 _known_names: set[tuple[str, ...]] = set()
 
 

@@ -54,6 +54,8 @@ class Router:
         )
         self._extra = settings.extra_subscriptions
         self._decoders: dict[bytes, Decoder] = {}
+        #: The machine of each telemetry topic that `plain_sample` may read first.
+        self.plain: dict[bytes, AssetPath] = {}
 
     def subscriptions(self) -> tuple[str, ...]:
         """Return the topic filters that several workers may share."""
@@ -77,6 +79,7 @@ class Router:
                 len(self._decoders) >= _MOST_TOPICS
             ):  # a hostile publisher could invent topics for ever
                 self._decoders.clear()
+                self.plain.clear()
             self._decoders[topic] = known
         return known
 
@@ -104,4 +107,6 @@ class Router:
             return lambda payload, received_ms: decode_signal(
                 asset, signal, payload, received_ms, limits
             )
+        if asset not in limits.clock_offsets:
+            self.plain[topic] = asset
         return lambda payload, received_ms: decode_telemetry(asset, payload, received_ms, limits)

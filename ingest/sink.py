@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from ingest.decode import Decoded
+from ingest.decode import Decoded, plain_sample
 from ingest.payload import StampError
 from ingest.router import Router
 from ingest.settings import IngestSettings
@@ -147,15 +147,20 @@ class Sink:
     # -- decoding ---------------------------------------------------------------------------
 
     def _decode_into(self, batch: Batch, publishes: Sequence[Publish], received_ms: int) -> int:
-        decoder_of = self._router.decoder
-        add, size = batch.readings.extend, 0
+        decoder_of, plain, limits = self._router.decoder, self._router.plain, self._router.limits
+        add, add_sample, size = batch.readings.extend, batch.readings.append, 0
         batch.received_ms = received_ms
         for publish in publishes:
-            payload = publish[1]
+            topic, payload, _, _, retain, _, _ = publish
             size += len(payload)
             try:
-                decoded = decoder_of(publish[0])(payload, received_ms)
-                if decoded.problem is None and not publish[4] and not decoded.waveforms:
+                if not retain and topic in plain:
+                    sample = plain_sample(plain[topic], payload, received_ms, limits)
+                    if sample is not None:
+                        add_sample(sample)
+                        continue
+                decoded = decoder_of(topic)(payload, received_ms)
+                if decoded.problem is None and not retain and not decoded.waveforms:
                     if decoded.readings:
                         add(decoded.readings)
                     if decoded.events:
@@ -170,7 +175,7 @@ class Sink:
                 self.outgoing.extend(getattr(error, "publish", ()))
                 self._refuse(batch, publish, received_ms, error)
             except Exception as error:
-                _log.exception("ingest.message_failed", topic=repr(publish[0][:200]))
+                _log.exception("ingest.message_failed", topic=repr(topic[:200]))
                 self._refuse(batch, publish, received_ms, _internal(error))
         return size
 

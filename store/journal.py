@@ -6,7 +6,7 @@ dropped; a conflict (same key, other values) is counted and the last one kept, u
 that forwarder and feature job see the correction.
 
 Fast path: all rows go in by one `insert or ignore`; only when fewer were inserted than given are the
-ignored ones looked at one by one. Measured on two cores: 130,000 to 240,000 rows/s of eight values.
+ignored ones looked at one by one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -28,12 +29,15 @@ from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
-from store.journal_rows import Row, RowMaker
+from store.journal_rows import Row, RowMaker, Sample
 from store.quarantine import BUDGET_BYTES, Quarantined, insert, trim
 
 _log = structlog.get_logger(__name__)
 
 _INSERT_READING = "insert or ignore into reading values(?,?,?,?,?,?,?,?,?)"
+#: Rows of one statement: a statement per row costs half as much again.
+_ROWS_AT_ONCE = 100
+_INSERT_READINGS = _INSERT_READING + ",(?,?,?,?,?,?,?,?,?)" * (_ROWS_AT_ONCE - 1)
 _INSERT_EVENT = "insert or ignore into event values(?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -41,10 +45,10 @@ _INSERT_EVENT = "insert or ignore into event values(?,?,?,?,?,?,?,?,?,?)"
 class Batch:
     """What one commit stores. `retained` readings count only when nothing newer is stored."""
 
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[Reading | Sample] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
-    retained: list[Reading] = field(default_factory=list)
+    retained: list[Reading | Sample] = field(default_factory=list)
     received_ms: int = 0  # of events, and of readings that carry none
 
     def __bool__(self) -> bool:
@@ -192,7 +196,7 @@ class Journal:
             stale = len(batch.retained) - len(fresh)
             readings = readings + fresh
         rows = self._rows.readings(db, readings, first_id, batch.received_ms)
-        new = db.executemany(_INSERT_READING, rows).rowcount if rows else 0
+        new = _insert_readings(db, rows)
         repeated = conflicting = 0
         if new != len(rows):
             repeated, conflicting = self._settle_readings(db, rows)
@@ -304,6 +308,18 @@ def event_from_row(
         simulated=simulated,
         run_id=run_id,
     )
+
+
+def _insert_readings(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    """Insert the rows whose key is not there yet; return how many."""
+    new, whole = 0, len(rows) - len(rows) % _ROWS_AT_ONCE
+    for at in range(0, whole, _ROWS_AT_ONCE):
+        values = list(chain.from_iterable(rows[at : at + _ROWS_AT_ONCE]))
+        new += db.execute(_INSERT_READINGS, values).rowcount
+    rest = rows[
+        whole:
+    ]  # after the others: the first of two with one key must be the first inserted
+    return new + (db.executemany(_INSERT_READING, rest).rowcount if rest else 0)
 
 
 def _ignored(db: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:

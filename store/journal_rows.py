@@ -6,7 +6,8 @@ Names are interned inside the caller's transaction; after one that failed, `forg
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
@@ -21,6 +22,21 @@ from store import schema
 Row = tuple[Any, ...]
 #: Names kept in memory: a hostile publisher could invent them for ever.
 _MOST_NAMES = 100_000
+
+
+class Sample(NamedTuple):
+    """A reading that was checked as it was parsed: what a Reading says, without checking it again.
+
+    Finite numbers, at least one, valid names. Making a Reading costs more than parsing its message.
+    """
+
+    asset: AssetPath
+    ts_ms: int
+    values: Mapping[str, float]
+    seq: int | None
+    received_ms: int | None
+    simulated: bool = False
+    run_id: str = ""
 
 
 class _SignalSet(NamedTuple):
@@ -40,18 +56,26 @@ class RowMaker:
     def forget(self) -> None:
         """Drop what is cached: the transaction that interned it may have been rolled back."""
         self._assets: dict[AssetPath, int] = {}
+        # By identity, which is quicker to look up; the path is kept, so that no other gets its id.
+        self._same: dict[int, tuple[int, AssetPath]] = {}
         self._sets: dict[tuple[str, ...], _SignalSet] = {}
         self._runs: dict[tuple[bool, str], int] = {}
 
     def readings(
-        self, db: sqlite3.Connection, readings: Sequence[Reading], first_id: int, received_ms: int
+        self,
+        db: sqlite3.Connection,
+        readings: Sequence[Reading | Sample],
+        first_id: int,
+        received_ms: int,
     ) -> list[Row]:
         """Return rows of the table `reading` with ids from `first_id` on."""
         rows = []
-        assets, sets, crc = self._assets, self._sets, schema.reading_crc
+        same, sets = self._same, self._sets
+        crc32, head = zlib.crc32, schema.READING_HEAD
         for row_id, reading in enumerate(readings, first_id):
             path, values = reading.asset, reading.values
-            asset = assets.get(path) or self._asset_id(db, path)
+            known = same.get(id(path))
+            asset = known[0] if known is not None else self._asset_id(db, path)
             names = tuple(values)
             signals = sets.get(names) or self._signal_set(db, names)
             numbers = signals.pick(values) if signals.pick else values.values()
@@ -62,10 +86,10 @@ class RowMaker:
             if reading.simulated or reading.run_id:
                 run = self._run_id(db, reading.simulated, reading.run_id)
             ts = reading.ts_ms
-            rows.append(
-                (row_id, asset, ts, signals.id, seq, received, run, vals,
-                 crc(row_id, asset, ts, signals.id, seq, received, run, vals))
-            )  # fmt: skip
+            set_id = signals.id
+            # schema.reading_crc, written out: a call for each row would take as long.
+            crc = crc32(vals, crc32(head(row_id, asset, ts, set_id, seq, received, run)))
+            rows.append((row_id, asset, ts, set_id, seq, received, run, vals, crc))
         return rows
 
     def events(
@@ -74,7 +98,7 @@ class RowMaker:
         """Return rows of the table `event` with ids from `first_id` on."""
         rows = []
         for row_id, event in enumerate(events, first_id):
-            asset = self._assets.get(event.asset) or self._asset_id(db, event.asset)
+            asset = self._asset_id(db, event.asset)
             run = 0
             if event.simulated or event.run_id:
                 run = self._run_id(db, event.simulated, event.run_id)
@@ -83,7 +107,7 @@ class RowMaker:
             rows.append((row_id, *head, body, schema.event_crc(row_id, *head, body)))
         return rows
 
-    def is_stale(self, db: sqlite3.Connection, reading: Reading) -> bool:
+    def is_stale(self, db: sqlite3.Connection, reading: Reading | Sample) -> bool:
         """Tell whether all signals of a retained reading are stored with a newer time already."""
         wanted = set(reading.values)
         covering = [
@@ -91,7 +115,7 @@ class RowMaker:
             for set_id, names in db.execute("select id, names from signal_set")
             if wanted.issubset(schema.signal_set_names(names))
         ]
-        asset = self._assets.get(reading.asset) or self._asset_id(db, reading.asset)
+        asset = self._asset_id(db, reading.asset)
         marks = ",".join("?" * len(covering))
         sql = f"select 1 from reading where asset=? and ts>? and signals in ({marks}) limit 1"  # noqa: S608 - marks only
         return db.execute(sql, (asset, reading.ts_ms, *covering)).fetchone() is not None
@@ -99,10 +123,15 @@ class RowMaker:
     # -- interned names ---------------------------------------------------------------------
 
     def _asset_id(self, db: sqlite3.Connection, path: AssetPath) -> int:
-        row_id = _intern(db, "asset", "path", str(path))
-        if len(self._assets) >= _MOST_NAMES:
-            self._assets.clear()
-        self._assets[path] = row_id
+        row_id = self._assets.get(path)
+        if row_id is None:
+            row_id = _intern(db, "asset", "path", str(path))
+            if len(self._assets) >= _MOST_NAMES:
+                self._assets.clear()
+            self._assets[path] = row_id
+        if len(self._same) >= _MOST_NAMES:
+            self._same.clear()
+        self._same[id(path)] = (row_id, path)
         return row_id
 
     def _signal_set(self, db: sqlite3.Connection, names: tuple[str, ...]) -> _SignalSet:

@@ -18,6 +18,7 @@ from plant.event import Event
 from plant.reading import Reading
 from store import schema
 from store.journal import Batch, Journal, event_from_row
+from store.journal_rows import Sample
 from store.quarantine import Quarantined
 
 _BATCH = 5_000
@@ -49,7 +50,7 @@ def salvage(damaged: Path, journal: Journal, mark: int) -> Salvaged:
         names = _Names(db)
         _begin_at(journal, max(mark, _highest(db)) + _GAP)
         by_received: dict[int, list[Event]] = {}
-        batch: list[Reading] = []
+        batch: list[Reading | Sample] = []
         for row in _rows(db, "reading"):
             reading = names.reading(row)
             if reading is not None:

@@ -55,7 +55,8 @@ TABLES = (
     "create table if not exists quarantine_count(reason text primary key, n int) without rowid",
 )
 
-_READING_HEAD = Struct("<7q")
+#: Packs what a reading's checksum covers before its values.
+READING_HEAD = Struct("<7q").pack
 _EVENT_HEAD = Struct("<5q")
 _TAIL = Struct("<8sqI")
 _TAIL_MAGIC = b"vigietl1"
@@ -76,7 +77,7 @@ def reading_crc(
 ) -> int:
     """Return the checksum stored in `reading.crc`."""
     return zlib.crc32(
-        vals, zlib.crc32(_READING_HEAD.pack(row_id, asset, ts, signals, seq, received, run))
+        vals, zlib.crc32(READING_HEAD(row_id, asset, ts, signals, seq, received, run))
     )
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ingest.sink
 from benchmarks.faults.rig import Device, compare, percentile
+from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.subscriber import Subscriber
 from plant.clock import SystemClock
@@ -24,7 +26,8 @@ from vigie.servers import Mosquitto
 
 #: Where it is raised: object (from the subscriber) and method; whether one message is to blame.
 STAGES: tuple[tuple[str, Callable[[Subscriber], Any], str], ...] = (
-    ("topic", lambda s: s._router, "decoder"),
+    ("topic", lambda s: _forgetting_topics(s._router), "decoder"),
+    ("plain", lambda _: ingest.sink, "plain_sample"),
     ("take", lambda s: s.sink, "take"),
     ("decode", lambda s: s.sink, "_decode_into"),
     ("flush", lambda s: s.sink, "flush"),
@@ -86,6 +89,7 @@ def _run(
             deadline = time.monotonic() + 5
             while not fired and time.monotonic() < deadline:
                 time.sleep(0.002)
+            assert fired, f"the stage {name} was never reached"
             began, before = time.monotonic(), subscriber.stats().acknowledged
             while subscriber.stats().acknowledged == before and time.monotonic() < began + 30:
                 time.sleep(0.002)
@@ -103,6 +107,13 @@ def _run(
     figures = compare(device, data_dir)
     figures["lost"] -= len(kept)  # they are in quarantine, byte for byte
     return figures, len(kept), recoveries
+
+
+def _forgetting_topics(router: Router) -> Router:
+    """A decoder is chosen once per topic: let it be chosen again."""
+    router._decoders.clear()
+    router.plain.clear()
+    return router
 
 
 def _arm(owner: Any, method: str) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decode import Limits, decode
+from ingest.decode import Limits, decode, decode_telemetry, plain_sample
 from ingest.payload import EARLIEST_MS
 from plant.asset import AssetPath
 from plant.errors import PayloadError
@@ -286,3 +287,68 @@ def test_any_json_is_read_or_refused(message: object, kind: str) -> None:
     for reading in decoded.readings:
         assert all(math.isfinite(value) for value in reading.values.values())
         assert EARLIEST_MS <= reading.ts_ms <= NOW + 300_000
+
+
+_NUMBERS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70), st.just(-0.0)
+)
+_NEARLY_PLAIN = st.fixed_dictionaries(
+    {},
+    optional={
+        "ts": st.one_of(
+            st.integers(NOW - 10, NOW + 10),
+            st.sampled_from([0, EARLIEST_MS, EARLIEST_MS - 1, NOW + 300_000, NOW + 300_001]),
+            st.sampled_from([None, True, 1.5, "2025-11-22T08:26:40Z", 2**63, -1]),
+        ),
+        "values": st.one_of(
+            st.dictionaries(
+                st.sampled_from(["a", "b", "a b", ""]),
+                st.one_of(_NUMBERS, st.sampled_from([None, True, "1", [1], {}])),
+            ),
+            st.dictionaries(st.sampled_from(["a", "b"]), _NUMBERS, min_size=1),
+            st.sampled_from([None, [], 1]),
+        ),
+        "seq": st.sampled_from([None, 0, 7, -1, True, 1.0, 2**63 - 1, 2**63, "1"]),
+        "run_id": st.just("r"),
+        "simulated": st.just(True),
+        "more": st.just(1),
+    },
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(message=_NEARLY_PLAIN, twice=st.booleans())
+def test_the_short_way_says_what_the_long_way_says_or_nothing(message: dict, twice: bool) -> None:
+    limits = Limits(max_bytes=200)
+    for names in ({"a": 1}, {"b": 1}, {"a": 1, "b": 1}, {"b": 1, "a": 1}):
+        read({"ts": NOW, "values": names})  # only names seen before are plain
+    payload = json.dumps(message).encode()
+    if twice:  # a key that comes again
+        payload = payload[:-1] + b',"values":{"b":2}}' if message else b'{"ts":1,"ts":2}'
+    sample = plain_sample(PUMP, payload, NOW, limits)
+    try:
+        long_way = decode_telemetry(PUMP, payload, NOW, limits).readings
+    except PayloadError:
+        assert sample is None
+        return
+    if sample is None:
+        return
+    (reading,) = long_way
+    for name in ("asset", "ts_ms", "values", "seq", "received_ms", "simulated", "run_id"):
+        assert getattr(sample, name) == getattr(reading, name)
+    assert [math.copysign(1, v) for v in sample.values.values()] == [
+        math.copysign(1, v) for v in reading.values.values()
+    ]
+
+
+def test_the_short_way_reads_what_most_machines_send() -> None:
+    for message in (
+        {"ts": NOW, "values": {"a": 1.5, "b": 2}},
+        {"values": {"a": 1.5, "b": 2}, "seq": 7, "ts": NOW},
+    ):
+        (reading,) = read(message).readings
+        sample = plain_sample(PUMP, orjson.dumps(message), NOW, Limits())
+        assert sample is not None
+        assert (sample.ts_ms, dict(sample.values), sample.seq) == (
+            reading.ts_ms, reading.values, reading.seq,
+        )  # fmt: skip

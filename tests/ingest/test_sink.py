@@ -10,6 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from ingest.decode import plain_sample
 from ingest.replay import replay
 from ingest.router import Router
 from ingest.settings import IngestSettings, Mapping
@@ -69,11 +70,21 @@ def test_takes_good_and_bad_together(rig: Rig) -> None:
     }
 
 
-@pytest.mark.parametrize("stage", ["decoder", "extend", "commit", "account"])
+@pytest.mark.parametrize("stage", ["plain", "decoder", "extend", "commit", "account"])
 def test_a_defect_at_any_stage_loses_nothing(rig: Rig, monkeypatch, stage: str) -> None:
     """An exception where none should be: that message goes to quarantine, the others are stored."""
     bad = good(NOW + 3)
-    if stage == "decoder":
+    if stage == "plain":
+
+        def failing_read(asset, payload: bytes, received_ms: int, limits):
+            if payload == bad:
+                raise RuntimeError("a defect")
+            return plain_sample(asset, payload, received_ms, limits)
+
+        monkeypatch.setattr("ingest.sink.plain_sample", failing_read)
+        rig.send(good(NOW))  # the topic and the names are known from here on
+    elif stage == "decoder":
+        bad = good(NOW + 3, run_id="r")
         decoder = rig.router.decoder
 
         def broken(topic: bytes):
@@ -100,7 +111,7 @@ def test_a_defect_at_any_stage_loses_nothing(rig: Rig, monkeypatch, stage: str) 
         monkeypatch.setattr(
             rig.sink.skew, "saw", lambda *_: (_ for _ in ()).throw(RuntimeError("a defect"))
         )
-    rig.send(*(good(NOW + i) for i in range(6)))
+    rig.send(*(bad if i == 3 else good(NOW + i) for i in range(6)))
     with capture_logs():
         if stage == "account":
             with pytest.raises(RuntimeError):

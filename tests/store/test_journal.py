@@ -84,6 +84,20 @@ def test_exact_repeats_are_dropped_and_conflicts_keep_the_last(journal: Journal)
     assert {entry["event"] for entry in logs} == {"journal.conflicts", "journal.repeats"}
 
 
+def test_the_last_of_two_in_one_large_batch_wins_wherever_they_stand(journal: Journal) -> None:
+    """Rows go in many at a time, the rest one by one: the order must not suffer."""
+    for first, last in ((0, 249), (99, 100), (210, 240), (100, 230), (5, 60)):
+        batch = [reading(T0 + first * 1000 + n, a=n) for n in range(250)]
+        batch[last] = reading(batch[first].ts_ms, a=-1.0)
+        start = len(rows(journal.path))
+        assert journal.commit(Batch(list(batch))) == CommitCount(new=249, conflicting=1)
+        found = {ts: values["a"] for _, ts, _, values in rows(journal.path)[start:]}
+        assert found == {r.ts_ms: r.values["a"] for r in batch}
+        db = schema.connect(journal.path)
+        db.execute("delete from reading")
+        db.close()
+
+
 def test_the_key_is_asset_time_signals_and_seq(journal: Journal) -> None:
     different = [
         reading(a=1), reading(b=1), reading(a=1, seq=1), reading(a=1, seq=2),
