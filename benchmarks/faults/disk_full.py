@@ -1,4 +1,4 @@
-"""Fault 6: the disk is full (a 32 MB tmpfs), and the Nth write of a commit fails.
+"""Fault 6: the disk is full (a 32 MB tmpfs), and the Nth write of the journal fails.
 
 Where a tmpfs may not be mounted, the first part is done by a limit on the size of files instead.
 """
@@ -6,24 +6,27 @@ Where a tmpfs may not be mounted, the first part is done by a limit on the size 
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 from benchmarks.faults.rig import Device, IngestProcess, compare, count, wait_for
 from plant.asset import AssetPath
 from plant.errors import StoreError
 from plant.reading import Reading
+from store.integrity import examine
 from store.journal import Batch, Journal
 from store.schema import connect, journal_path
 from vigie.servers import Mosquitto
 
-_MB = 1 << 20
+#: SQLite's write-ahead log: its head, then frames of a head and a page each.
+_LOG_HEAD, _FRAME_HEAD, _PAGE = 32, 24, 4096
+_FRAME = _FRAME_HEAD + _PAGE
 
 
 def run(quick: bool, seed: int) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
         place = Path(folder)
         figures = _full(place, 2.0 if quick else 20.0)
         failed = _nth_write(place / "nth", 12 if quick else 200, seed)
-    figures["lost"] += failed.pop("lost")
+    figures["lost"] += failed.pop("lost") + failed.pop("damaged")
+    figures["duplicated"] += failed.pop("doubled")
     return {
         "bench": "faults",
         "case": "disk_full",
@@ -105,40 +109,58 @@ def _limit(ingest: IngestProcess, size: int) -> None:
 
 
 def _nth_write(place: Path, rounds: int, seed: int) -> dict[str, Any]:
-    """Let the journal's files stop growing at N pages: the write that would pass it fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    journal = Journal(journal_path(place))
-    asset, committed, failures = AssetPath("s", "l", "p"), 0, 0
-    wanted: dict[int, float] = {}
-    for number in range(1, rounds + 1):
-        sizes = [file.stat().st_size for file in journal.path.parent.iterdir()]
-        readings = [
-            Reading(
-                asset, 1_700_000_000_000 + committed + i, {"a": seed + number + i / 100}, None, 1
-            )
-            for i in range(60)
-        ]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) + 4096 * (number % 24) + 100, hard))
-        try:
-            journal.commit(Batch(readings))
-        except StoreError:
-            failures += 1
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            journal.commit(Batch(readings))  # not acknowledged: the broker sends it again
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        wanted |= {reading.ts_ms: reading.values["a"] for reading in readings}
-        committed += len(readings)
-        if number % 24 == 0:  # fold the log back, so that small limits bite again
-            journal.close()
-            for file in journal.path.parent.glob("*-wal"):
-                os.truncate(file, 0)
-            journal = Journal(journal.path)
-    journal.close()
-    db = connect(journal.path, read_only=True)
-    found = dict(db.execute("select ts, vals from reading"))
-    db.close()
-    import struct
+    """For N = 1…rounds, each once: a fresh journal whose Nth page written to its log fails (EFBIG)."""
+    totals = {"failing_writes": 0, "failed_commits": 0, "lost": 0, "doubled": 0, "damaged": 0}
+    for nth in range(1, rounds + 1):
+        found = _fail_write(place / str(nth), nth, seed)
+        for name in totals:
+            totals[name] += found[name]
+    return totals
 
-    lost = sum(struct.pack("<d", value) != found.get(ts) for ts, value in wanted.items())
-    return {"failing_writes": rounds, "failed_commits": failures, "lost": lost}
+
+def _fail_write(place: Path, nth: int, seed: int) -> dict[str, int]:
+    """Commit until the Nth page has failed, then again and a few more; compare what is there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    Journal(journal_path(place)).close()  # its tables are made and its log is folded back
+    journal = Journal(journal_path(place))
+    reader = connect(journal.path, read_only=True)  # as on a plant: it keeps the log from being removed
+    reader.execute("select count(*) from reading").fetchone()
+    log = journal.path.with_name(journal.path.name + "-wal")
+    wanted: dict[int, bytes] = {}
+    failed = hit = after = 0
+    start = _LOG_HEAD + (nth - 1) * _FRAME  # where the Nth page lands: the log only grows
+    assert not log.exists() or log.stat().st_size == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (start + _FRAME_HEAD, hard))
+    try:
+        while after < 3:
+            batch = _readings(len(wanted), seed + nth)
+            try:
+                journal.commit(Batch(list(batch)))
+                after += failed
+            except StoreError:
+                failed += 1
+                hit += start <= log.stat().st_size <= start + _FRAME_HEAD
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+                journal.commit(Batch(list(batch)))  # not acknowledged: the broker sends it again
+            wanted |= {reading.ts_ms: pack("<d", reading.values["a"]) for reading in batch}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    journal.close()
+    rows = reader.execute("select ts, vals from reading").fetchall()
+    reader.close()
+    stored = dict(rows)
+    return {
+        "failing_writes": hit,
+        "failed_commits": failed,
+        "lost": sum(stored.get(ts) != vals for ts, vals in wanted.items()),
+        "doubled": len(rows) - len(stored) + len(stored.keys() - wanted.keys()),
+        "damaged": not examine(journal.path).sound,
+    }
+
+
+def _readings(first: int, seed: int) -> list[Reading]:
+    asset = AssetPath("s", "l", "p")
+    return [
+        Reading(asset, 1_700_000_000_000 + n, {"a": seed + n / 100}, None, 1)
+        for n in range(first, first + 60)
+    ]
