@@ -7,10 +7,9 @@ for its aliases may have changed meanwhile: the first message of an unknown node
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,14 @@ from ingest.decode import Decoded, Limits
 from ingest.mapping import signal_name_of
 from ingest.payload import check_stamp
 from ingest.sparkplug_message import Payload
+from ingest.sparkplug_metric import (
+    BOOLEAN,
+    UnknownMetricError,
+    no_birth,
+    read_bd_seq,
+    read_marks,
+    read_metric,
+)
 from plant.asset import AssetPath
 from plant.errors import DataError, PayloadError
 from plant.event import Event
@@ -30,14 +37,12 @@ REBIRTH = "Node Control/Rebirth"
 REBIRTH_PAUSE_MS = 10_000
 _NODE_TYPES = ("NBIRTH", "NDEATH", "NDATA")
 _DEVICE_TYPES = ("DBIRTH", "DDEATH", "DDATA")
+_REAL = (False, "")
+_NOTES = {
+    "stale": "the machine's connection has ended (Sparkplug death certificate)",
+    "alive": "the machine is connected (Sparkplug birth certificate)",
+}
 _OWN_METRICS = ("bdSeq", "Node Control/", "Device Control/", "Node Info/", "Properties/")
-#: datatype -> bits of a signed integer that travels as an unsigned one
-_SIGNED = {1: 8, 2: 16, 3: 32, 4: 64}
-_UNSIGNED = frozenset((5, 6, 7, 8))
-_FLOATS = frozenset((9, 10))
-_BOOLEAN = 11
-_NO_NUMBER = frozenset((12, 13, 14, 15, 17, 18))  # String, DateTime, Text, UUID, Bytes, File
-_REFUSED = {16: "DataSet", 19: "Template"}
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class _Node:
     born: bool = False
     aliases: dict[int, str] = field(default_factory=dict)
     types: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, metric) -> datatype
+    marks: dict[str, tuple[bool, str]] = field(default_factory=dict)  # device -> simulated, run id
     devices: set[str] = field(default_factory=set)  # alive
     asked_ms: int = -REBIRTH_PAUSE_MS
 
@@ -64,6 +70,7 @@ class Sparkplug:
         self._asset = asset
         self._nodes: dict[tuple[str, str], _Node] = {}
         self.counts: Counter[str] = Counter()
+        self._said_ms: dict[AssetPath, int] = {}
 
     def subscriptions(self) -> tuple[str, ...]:
         """Return the filters of births, data and deaths; never of commands."""
@@ -91,25 +98,27 @@ class Sparkplug:
         decoded = Decoded()
         if kind == "NBIRTH":
             self._nodes[group, edge] = node = _Node(
-                bd_seq=_bd_seq(message), seq=message.seq, born=True, asked_ms=node.asked_ms
+                bd_seq=read_bd_seq(message), seq=message.seq, born=True, asked_ms=node.asked_ms
             )
         else:
             self._follow(node, message, decoded, group, edge, received_ms)
         if kind == "DDEATH":
             node.devices.discard(device)
             asset = self._asset_of(group, edge, device)
-            decoded.events = (_stale(asset, received_ms, "DDEATH"),)
+            decoded.events = (self._state(asset, received_ms, "stale", kind),)
             return decoded
+        asset = self._asset_of(group, edge, device)
         if kind in {"NBIRTH", "DBIRTH"}:
             _learn(node, device, message)
+            decoded.events = (self._state(asset, received_ms, "alive", kind),)
+        node.marks[device] = read_marks(message, node.marks.get(device, node.marks.get("", _REAL)))
         if device:
             node.devices.add(device)
-        asset = self._asset_of(group, edge, device)
         try:
             decoded.readings, decoded.problem = self._readings(
                 asset, node, device, message, received_ms, limits
             )
-        except _UnknownMetricError as error:
+        except UnknownMetricError as error:
             self._ask(node, decoded, group, edge, received_ms)
             error.publish = decoded.publish
             raise
@@ -139,14 +148,29 @@ class Sparkplug:
     def _node_death(
         self, group: str, edge: str, node: _Node, message: Any, received_ms: int
     ) -> Decoded:
-        bd_seq = _bd_seq(message)
+        bd_seq = read_bd_seq(message)
         if node.born and bd_seq is not None and node.bd_seq is not None and bd_seq != node.bd_seq:
             self.counts["late_deaths"] += 1  # of an earlier session: the node has been born again
             return Decoded()
         assets = [self._asset_of(group, edge, device) for device in ("", *sorted(node.devices))]
         node.devices.clear()
         node.born = False
-        return Decoded(events=tuple(_stale(asset, received_ms, "NDEATH") for asset in assets))
+        return Decoded(
+            events=tuple(self._state(asset, received_ms, "stale", "NDEATH") for asset in assets)
+        )
+
+    def _state(self, asset: AssetPath, received_ms: int, state: str, why: str) -> Event:
+        """Log that a machine's connection has begun or ended; later is later, within a millisecond too."""
+        ts_ms = max(received_ms, self._said_ms.get(asset, 0) + 1)
+        self._said_ms[asset] = ts_ms
+        return Event(
+            asset,
+            ts_ms,
+            "system",
+            key=f"sparkplug-{why}",
+            note=_NOTES[state],
+            detail={"state": state, "cause": why},
+        )
 
     def _readings(
         self,
@@ -164,13 +188,13 @@ class Sparkplug:
             if name.startswith(_OWN_METRICS) or metric.is_null or metric.is_transient:
                 continue
             try:
-                value = _value(node, device, name, metric)
+                value = read_metric(name, metric, node.types.get((device, name), 0))
                 if value is None:
                     continue
                 ts_ms = metric.timestamp or message.timestamp or received_ms
                 ts_ms -= limits.clock_offsets.get(asset, 0)
                 check_stamp(ts_ms, received_ms + limits.ahead_ms, asset)
-            except _UnknownMetricError:
+            except UnknownMetricError:
                 raise
             except PayloadError as error:
                 problem = problem or error
@@ -178,8 +202,10 @@ class Sparkplug:
             by_time.setdefault(ts_ms, {})[signal_name_of(tuple(name.split("/")))] = value
         if problem is not None and not by_time:
             raise problem
+        marks = node.marks[device]
         readings = (
-            Reading(asset, ts_ms, values, None, received_ms) for ts_ms, values in by_time.items()
+            Reading(asset, ts_ms, values, None, received_ms, *marks)
+            for ts_ms, values in by_time.items()
         )
         return tuple(readings), problem
 
@@ -195,16 +221,10 @@ class Sparkplug:
             raise PayloadError("asset_name", error.message, field="topic", fix=error.fix) from error
 
 
-class _UnknownMetricError(PayloadError):
-    """An alias or datatype that no birth told us; `publish` asks for one."""
-
-    publish: Sequence[tuple[str, bytes]] = ()
-
-
 def rebirth_command(ts_ms: int) -> bytes:
     """Write the payload that asks an edge node for its birth certificates."""
     message = Payload(timestamp=ts_ms)
-    message.metrics.add(name=REBIRTH, timestamp=ts_ms, datatype=_BOOLEAN, boolean_value=True)
+    message.metrics.add(name=REBIRTH, timestamp=ts_ms, datatype=BOOLEAN, boolean_value=True)
     return bytes(message.SerializeToString())
 
 
@@ -219,13 +239,6 @@ def _levels(topic: str) -> tuple[str, str, str, str]:
     return levels[1], levels[2], levels[3], levels[4] if for_device else ""
 
 
-def _bd_seq(message: Any) -> int | None:
-    for metric in message.metrics:
-        if metric.name == "bdSeq":
-            return int(metric.long_value or metric.int_value)
-    return None
-
-
 def _learn(node: _Node, device: str, message: Any) -> None:
     for metric in message.metrics:
         if metric.HasField("alias"):
@@ -238,60 +251,8 @@ def _name(node: _Node, metric: Any) -> str:
         return str(metric.name)
     name = node.aliases.get(metric.alias) if metric.HasField("alias") else None
     if name is None:
-        raise _no_birth(f"the alias {metric.alias}")
+        raise no_birth(f"the alias {metric.alias}")
     return name
-
-
-def _no_birth(what: str) -> _UnknownMetricError:
-    return _UnknownMetricError(
-        "sparkplug_no_birth",
-        f"no birth certificate has told what {what} is.",
-        fix="A rebirth was requested; the node must answer Node Control/Rebirth.",
-    )
-
-
-def _value(node: _Node, device: str, name: str, metric: Any) -> float | None:
-    """Return the metric as a number, None for one that is none. Raises PayloadError."""
-    kind = metric.datatype or node.types.get((device, name), 0)
-    if kind in _REFUSED or metric.WhichOneof("value") in {"dataset_value", "template_value"}:
-        raise PayloadError(
-            "sparkplug_type",
-            f"the metric {name[:100]!r} is a {_REFUSED.get(kind, 'structure')}, which has no single value.",
-            field=name[:100],
-            fix="Publish its members as metrics of their own.",
-        )
-    if kind in _NO_NUMBER:
-        return None
-    if kind in _FLOATS:
-        value = metric.float_value if kind == 9 else metric.double_value
-    elif kind == _BOOLEAN:
-        value = float(metric.boolean_value)
-    elif kind in _SIGNED or kind in _UNSIGNED:
-        raw = metric.long_value if metric.WhichOneof("value") == "long_value" else metric.int_value
-        value = float(_signed(raw, _SIGNED[kind]) if kind in _SIGNED else raw)
-    else:
-        raise _no_birth(f"the datatype of {name[:100]!r}")
-    if not math.isfinite(value):
-        raise PayloadError("not_finite", f"{name[:100]} is not a finite number.", field=name[:100])
-    return float(value)
-
-
-def _signed(raw: int, bits: int) -> int:
-    """Read two's complement of `bits` bits; some clients send negative numbers in 32 bits."""
-    if raw >= 1 << bits:
-        bits = 32 if raw < 1 << 32 else 64
-    return raw - (1 << bits) if raw >= 1 << (bits - 1) else raw
-
-
-def _stale(asset: AssetPath, received_ms: int, why: str) -> Event:
-    return Event(
-        asset,
-        received_ms,
-        "system",
-        key=f"sparkplug-{why}",
-        note="the machine's connection has ended (Sparkplug death certificate)",
-        detail={"state": "stale", "cause": why},
-    )
 
 
 def _fill(template: str, names: Mapping[str, str]) -> str:

@@ -23,6 +23,20 @@ _TYPES = {
 #: Message -> fields (name, number, type or message, repeated, member of the oneof `value`).
 _MESSAGES: dict[str, list[tuple[str, int, str, bool, bool]]] = {
     "Opaque": [],  # DataSet and Template: their presence matters, not what they hold
+    "PropertyValue": [
+        ("type", 1, "u32", False, False),
+        ("is_null", 2, "bool", False, False),
+        ("int_value", 3, "u32", False, True),
+        ("long_value", 4, "u64", False, True),
+        ("float_value", 5, "float", False, True),
+        ("double_value", 6, "double", False, True),
+        ("boolean_value", 7, "bool", False, True),
+        ("string_value", 8, "text", False, True),
+    ],
+    "PropertySet": [
+        ("keys", 1, "text", True, False),
+        ("values", 2, "PropertyValue", True, False),
+    ],
     "Metric": [
         ("name", 1, "text", False, False),
         ("alias", 2, "u64", False, False),
@@ -31,6 +45,7 @@ _MESSAGES: dict[str, list[tuple[str, int, str, bool, bool]]] = {
         ("is_historical", 5, "bool", False, False),
         ("is_transient", 6, "bool", False, False),
         ("is_null", 7, "bool", False, False),
+        ("properties", 9, "PropertySet", False, False),
         ("int_value", 10, "u32", False, True),
         ("long_value", 11, "u64", False, True),
         ("float_value", 12, "float", False, True),

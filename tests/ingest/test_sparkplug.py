@@ -13,7 +13,9 @@ from ingest.decode import Decoded, Limits
 from ingest.payload import StampError
 from ingest.sparkplug import REBIRTH, Sparkplug
 from ingest.sparkplug_message import Payload
+from plant.asset import AssetPath
 from plant.errors import PayloadError
+from simulator.sparkplug import EdgeNode
 
 NOW = 1_763_800_000_000
 LIMITS = Limits()
@@ -198,6 +200,59 @@ def test_deaths_make_machines_stale() -> None:
     assert late.events == ()  # of an earlier session
     events = edge.send("NDEATH", {"name": "bdSeq", "datatype": 8, "long_value": 7}).events
     assert [str(event.asset) for event in events] == ["lyon/press/press", "lyon/press/drive"]
+
+
+def test_births_and_deaths_are_told_apart_within_a_millisecond() -> None:
+    """After an outage they all come at once: the last of them must be the newest."""
+    edge = Edge()
+    edge.send("NBIRTH", seq=0)
+    said = [event for kind in ("DBIRTH", "DDEATH", "DBIRTH") for event in edge.send(kind).events]
+    assert [event.detail["state"] for event in said] == ["alive", "stale", "alive"]
+    assert [event.ts_ms for event in said] == [NOW, NOW + 1, NOW + 2]
+    assert edge.send("DDATA", seq=3).events == ()
+
+
+SIMULATED = {"name": "Properties/simulated", "datatype": 11, "boolean_value": True}
+RUN = {"name": "Properties/run_id", "datatype": 12, "string_value": "run-7"}
+
+
+def marks(decoded: Decoded) -> tuple[bool, str]:
+    (reading,) = decoded.readings
+    return reading.simulated, reading.run_id
+
+
+def test_simulated_and_run_id_travel_with_the_readings() -> None:
+    edge = Edge()
+    edge.send("NBIRTH", SIMULATED, RUN, seq=0)
+    assert marks(edge.send("DBIRTH", SPEED)) == (True, "run-7")  # as the node says
+    assert marks(edge.send("DDATA", {"alias": 1, "double_value": 2.0})) == (True, "run-7")
+    other = {**RUN, "string_value": "run-8"}
+    assert marks(edge.send("DBIRTH", SPEED, SIMULATED, other)) == (True, "run-8")
+    assert marks(edge.send("DDATA", {"alias": 1, "double_value": 3.0})) == (True, "run-8")
+    assert marks(Edge().born(SPEED).send("DDATA", {"alias": 1, "double_value": 3.0})) == (False, "")
+
+
+def test_simulated_and_run_id_may_be_properties_of_a_metric() -> None:
+    edge = Edge()
+    edge.send("NBIRTH", seq=0)
+    properties = {
+        "keys": ["engUnit", "simulated", "run_id"],
+        "values": [
+            {"type": 12, "string_value": "rpm"},
+            {"type": 11, "boolean_value": True},
+            {"type": 12, "string_value": "run-9"},
+        ],
+    }
+    assert marks(edge.send("DBIRTH", {**SPEED, "properties": properties})) == (True, "run-9")
+    assert marks(edge.send("DDATA", {"alias": 1, "double_value": 2.0})) == (True, "run-9")
+
+
+def test_what_the_simulator_plays_is_marked() -> None:
+    node, sparkplug = EdgeNode("lyon", "l1", "run-3"), Sparkplug(("+",))
+    births = [node.birth(NOW), *node.reading(AssetPath("lyon", "l1", "p1"), NOW, ["a"], [1.5])]
+    decoded = [sparkplug.decode(topic, body, NOW, LIMITS) for topic, body in births]
+    (reading,) = [reading for part in decoded for reading in part.readings]
+    assert (str(reading.asset), reading.simulated, reading.run_id) == ("lyon/l1/p1", True, "run-3")
 
 
 @pytest.mark.parametrize(
