@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from plant.asset import AssetPath
 from plant.config import Plant
+from plant.event import Event
 from plant.risk import Risk, Status
 from plant.times import MINUTE_MS
 from serve.assess import to_risk, without_assessment
@@ -17,13 +19,23 @@ from store.port import SeenAsset
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a machine. `previous` is its newest risk so far."""
+    """What is known of a machine. `previous` is its newest risk so far.
+
+    `gone`: its connection has ended and said so, which makes it stale before its readings are old.
+    """
 
     asset: AssetPath
     sight: SeenAsset | None
     scored: Scored | None
     under_work: bool
     previous: Risk | None
+    gone: bool = False
+
+
+def gone(events: Iterable[Event]) -> frozenset[AssetPath]:
+    """Return the machines whose connection ended and has not begun again (`system` events, ascending)."""
+    states = {event.asset: state for event in events if (state := event.detail.get("state"))}
+    return frozenset(asset for asset, state in states.items() if state == "stale")
 
 
 def judge(evidence: Evidence, now_ms: int, plant: Plant, settings: ServeSettings) -> Risk | None:
@@ -36,7 +48,8 @@ def judge(evidence: Evidence, now_ms: int, plant: Plant, settings: ServeSettings
     if sight is not None:
         marks = {"simulated": sight.simulated, "run_id": sight.run_id}
     last_ms = sight.last_ms if sight is not None else None
-    stale = last_ms is None or now_ms - last_ms > settings.publish.valid_min * MINUTE_MS
+    silent = last_ms is None or now_ms - last_ms > settings.publish.valid_min * MINUTE_MS
+    stale = silent or evidence.gone
     assessment = scored.assessment if scored is not None else None
     if assessment is not None and scored is not None and not evidence.under_work and not stale:
         if previous is not None and assessment.ts_ms <= previous.ts_ms:
@@ -56,6 +69,8 @@ def judge(evidence: Evidence, now_ms: int, plant: Plant, settings: ServeSettings
         if age_ms < settings.publish.heartbeat_min * MINUTE_MS:
             return None
     note = scored.note if scored is not None and status == "insufficient_data" else ""
+    if status == "stale" and evidence.gone:
+        note = "its connection has ended and said so."
     return without_assessment(
         evidence.asset,
         now_ms,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from plant.config import Plant
 from plant.errors import VigieError
 from plant.event import Event
 from plant.risk import Risk
-from plant.times import DAY_MS
+from plant.times import DAY_MS, MINUTE_MS
 from plant.topics import Topics
 from serve import answers, messages
 from serve.alarms.book import AlarmBook
@@ -36,7 +36,7 @@ from serve.alarms.state import Transition
 from serve.board import Board
 from serve.bridge import Bridge
 from serve.discovery import discovery_items
-from serve.judge import Evidence, judge
+from serve.judge import Evidence, gone, judge
 from serve.publisher import Publisher
 from serve.schedule import ScheduleSettings
 from serve.scorer import Scored, Scorer
@@ -139,7 +139,10 @@ class Service:
         if self._scorer.refresh():
             self._job.use_regimes(self._scorer.regimes())
         scored = self._scorer.score(self._job.tick(now_ms))
-        risks = self._judge(now_ms, known, seen, scored, under_work(work, now_ms))
+        # A connection that ended longer ago has left readings that are old by themselves.
+        said_after_ms = now_ms - 2 * round(self.settings.publish.valid_min * MINUTE_MS)
+        ended = gone(self.store.read_events(said_after_ms, now_ms + 1, kinds=("system",)))
+        risks = self._judge(now_ms, known, seen, scored, under_work(work, now_ms), ended)
         done = finished(work, now_ms - _DONE_HISTORY_MS, now_ms)
         transitions = self.desk.advance(risks, now_ms, done)
         alarm_ids = self.desk.alarm_ids()
@@ -250,6 +253,7 @@ class Service:
         seen: Mapping[AssetPath, SeenAsset],
         scored: Mapping[AssetPath, Scored],
         worked: Mapping[AssetPath, Work],
+        ended: Collection[AssetPath],
     ) -> list[Risk]:
         """Return a risk for every machine that has a new one."""
         found = (
@@ -260,6 +264,7 @@ class Service:
                     scored.get(asset),
                     asset in worked,
                     self._latest.get(asset),
+                    asset in ended,
                 ),
                 now_ms,
                 self.plant,

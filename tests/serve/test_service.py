@@ -262,6 +262,28 @@ def test_a_service_without_a_broker_closes_as_if_nothing_were(world: World, plan
     world.service.close()
 
 
+def test_a_machine_whose_connection_ended_is_stale_at_once(world: World) -> None:
+    results = world.walk(40, 60)
+    asset = next(risk.asset for risk in results[-1].risks if risk.status == "ok")
+    now = world.told
+
+    def say(state: str, after_ms: int) -> str:
+        when = now + after_ms
+        event = Event(asset, when, "system", key=f"k-{state}", detail={"state": state})
+        world.store.write_events([event])
+        world.clock.advance_to(when)
+        world.service.step(when)
+        return world.service.latest[asset].status
+
+    assert say("stale", 1_000) == "stale"
+    assert "connection has ended" in world.service.latest[asset].sentence
+    others = [risk.status for other, risk in world.service.latest.items() if other != asset]
+    assert "ok" in others
+    say("alive", 2_000)
+    world.walk(now / HOUR_MS + 4, now / HOUR_MS + 8)
+    assert world.service.latest[asset].status == "ok"
+
+
 def test_people_ask_over_mqtt_and_are_answered(
     world: World, plant: Plant, mosquitto: Mosquitto
 ) -> None:
