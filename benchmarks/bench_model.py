@@ -173,10 +173,11 @@ class Bench:
                         seed=self.seed,
                     )
 
-    def midlife(self) -> None:
+    def midlife(self, subset: str = "FD001") -> None:
         """Print machines connected in mid-life."""
-        for case, f in midlife.run(self.data("FD001"), self.seed, self.quick):
-            emit("model", f"midlife-{case}", **rounded(f), seed=self.seed)
+        label = "midlife" if subset == "FD001" else f"midlife-{subset}"
+        for case, f in midlife.run(self.data(subset), self.seed, self.quick):
+            emit("model", f"{label}-{case}", **rounded(f), seed=self.seed)
 
 
 def main() -> None:
@@ -208,6 +209,9 @@ def main() -> None:
         if found is None and asked.startswith("cmapss-"):
             subset = asked.removeprefix("cmapss-")
             found = lambda s=subset: bench.cmapss(s)  # noqa: E731 - any other subset lying there
+        elif found is None and asked.startswith("midlife-"):
+            subset = asked.removeprefix("midlife-")
+            found = lambda s=subset: bench.midlife(s)  # noqa: E731 - any other subset lying there
         if found is None:
             raise SystemExit(f"There is no case {asked!r}; there are: {', '.join(cases)}.")
         began = time.perf_counter()

@@ -45,6 +45,7 @@ class Bundle:
     `hazard` is None below `min_failures`: then only deviation and age statistics can speak, and
     `why_no_window` says so. `lineage` (JSON-able): data range, rows, event counts, folds, metrics,
     calibration, settings, seed, code version. `regime`: the features' fitted object, as its JSON.
+    `late_windows`: levels for machines with an unknown past, None where nothing was known of such.
     `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
     """
 
@@ -62,6 +63,7 @@ class Bundle:
     lineage: Mapping[str, Any]
     regime: str = ""
     why_no_window: str = ""
+    late_windows: WindowLevels | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -136,9 +138,9 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
             "slope": h.slope,
             "tilt": h.tilt,
         }
-    if bundle.windows is not None:
-        w = bundle.windows
-        manifest["windows"] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
+    for name, w in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
+        if w is not None:
+            manifest[name] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
     if bundle.heads is not None:
         for i, text in enumerate(bundle.heads.texts):
             files[f"head-{i}.txt"] = text.encode()
@@ -256,7 +258,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     )
     if len(reference) != len(features):
         raise ValueError("reference shape")
-    hazard = windows = heads = modes = None
+    hazard = heads = modes = None
     if m["hazard"] is not None:
         h = m["hazard"]
         texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
@@ -271,13 +273,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         )
         if any(forest.features != len(features) + 1 for forest in hazard.forests):
             raise ValueError("hazard features")
-    if m["windows"] is not None:
-        w = m["windows"]
-        windows = WindowLevels(
-            *(tuple(float(v) for v in w[key]) for key in ("bands_h", "low", "high"))
-        )
-        if not len(windows.bands_h) == len(windows.low) == len(windows.high) >= 1:
-            raise ValueError("window levels")
+    windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
     if m["heads"] is not None:
         h = m["heads"]
         texts = tuple(files[f"head-{i}.txt"].decode() for i in range(int(h["members"])))
@@ -305,4 +301,14 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         lineage=dict(m["lineage"]),
         regime=files["regime.json"].decode() if "regime.json" in files else "",
         why_no_window=str(m["why_no_window"]),
+        late_windows=late_windows,
     )
+
+
+def _levels(w: Mapping[str, Any] | None) -> WindowLevels | None:
+    if w is None:
+        return None
+    levels = WindowLevels(*(tuple(float(v) for v in w[key]) for key in ("bands_h", "low", "high")))
+    if not len(levels.bands_h) == len(levels.low) == len(levels.high) >= 1:
+        raise ValueError("window levels")
+    return levels

@@ -3,6 +3,9 @@
 Most machines join with an unknown past: no age, and a "healthy" baseline taken from a worn machine.
 Copies of real lives that begin at random moments, with everything before forgotten, teach the model
 to cope. The rows are made by the features package itself, from the same rollups cut at that moment.
+
+What such a machine lets one know grows with the logarithm of its history, so copies of all lengths train,
+evenly on a logarithmic scale: otherwise nearly all would be of machines connected long ago.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from features.assemble import join_rows, renewals_of
 from features.backfill import reader, rows_of_asset
@@ -20,6 +25,7 @@ from features.table import FeatureTable
 from plant.asset import AssetPath
 from plant.config import Plant
 from plant.event import Event
+from plant.times import HOUR_MS
 
 
 def late_copies(
@@ -32,16 +38,18 @@ def late_copies(
     *,
     copies: int,
     seed: int,
-    keep_h: float = 240.0,
+    keep_h: float | None = None,
+    least_h: float = 10.0,
 ) -> FeatureTable | None:
     """Return rows of `copies` late connections of each asset, each for its first `keep_h` hours.
 
     assets: path and all rollups. The moment is drawn evenly from the asset's history (`seed`); events
-    before it are unknown to the copy. None when nothing can be cut.
+    before it are unknown to the copy. Without `keep_h` the hours are drawn for each copy, evenly on a
+    logarithmic scale from `least_h` to all there are. None when nothing can be cut.
     """
     rng = np.random.default_rng(seed)
     bucket_ms = plan.settings.bucket_ms
-    window = round(keep_h * 3_600_000 / bucket_ms)
+    least = max(8.0, least_h * HOUR_MS / bucket_ms)
     parts = []
     for asset, (buckets, values) in assets:
         mine = [e for e in events if e.asset == asset]
@@ -50,6 +58,9 @@ def late_copies(
                 continue
             cut = int(rng.integers(1, len(buckets) - 4))
             first = int(buckets[cut])
+            rest = max(least, float(buckets[-1] + 1 - first))
+            drawn = np.exp(rng.uniform(np.log(least), np.log(rest)))
+            window = round(drawn if keep_h is None else keep_h * HOUR_MS / bucket_ms)
             inside = (np.arange(len(buckets)) >= cut) & (buckets < first + window)
             later = [e for e in mine if e.ts_ms >= first * bucket_ms]
             renewals = renewals_of(_without_birth(plant), asset, later, plan)
@@ -64,6 +75,30 @@ def late_copies(
             if len(rows.ts_ms):
                 parts.append((asset, plan, rows))
     return join_rows(parts) if parts else None
+
+
+def choose_late(
+    own: FeatureTable,
+    late: FeatureTable,
+    valid: NDArray[np.bool_],
+    limit: int,
+    min_history_h: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which rows of `late` train, int64[m], and the row of `own` of the same moment of each.
+
+    valid: bool[n], rows of `own` that have a label. At most `limit`, evenly over the logarithm of the
+    history (drawn without replacement, Efraimidis & Spirakis 2006, DOI 10.1016/j.ipl.2005.11.003). Once
+    a copy is renewed its age is known again, and it has nothing more to teach.
+    """
+    of_own = pd.MultiIndex.from_arrays([own.assets, own.ts_ms])
+    match = of_own.get_indexer(pd.MultiIndex.from_arrays([late.assets, late.ts_ms]))
+    history = late.column("asset.connected.age")
+    unknown = np.isnan(late.column("asset.life.age"))
+    usable = np.flatnonzero((match >= 0) & valid[match] & unknown & (history >= min_history_h))
+    arrival = np.random.default_rng(seed).exponential(size=len(usable)) * history[usable]
+    chosen = np.sort(usable[np.argsort(arrival, kind="stable")[:limit]])
+    return chosen, match[chosen].astype(np.int64)
 
 
 def _without_birth(plant: Plant) -> Plant:

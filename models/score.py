@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from features.catalogue import Catalogue
 from features.table import FeatureTable
 from models.bins import FloatArray
 from models.bundle import Bundle
-from models.columns import life_age
 from models.curve import SurvivalCurves
 from models.explain import contributions, deviation_drivers, drivers
 from models.hazard import as_input
@@ -63,7 +64,7 @@ class Predictions:
     windows_h: FloatArray | None
     modes: FloatArray | None
     deviation: FloatArray
-    known: FloatArray
+    known: NDArray[np.bool_]
 
 
 def predict(bundle: Bundle, X: FloatArray) -> Predictions:
@@ -77,6 +78,9 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     if bundle.heads is not None:
         curves = bundle.heads.blend(X, curves)
     windows = bundle.windows.windows(curves)
+    if bundle.late_windows is not None:
+        late = np.isnan(_column(bundle.catalogue, X, "asset.life.age"))
+        windows[late] = bundle.late_windows.windows(curves.take(late))
     modes = None if bundle.modes is None else bundle.modes.probabilities(X, curves)
     return Predictions(curves, windows, modes, deviation, known)
 
@@ -97,10 +101,7 @@ def score(
     table = matching(bundle, table)
     X = as_input(table.X)
     p = predict(bundle, X)
-    age_column = life_age(table.catalogue)
-    young = np.zeros(len(X), dtype=bool)
-    if age_column is not None:
-        young = X[:, age_column] < settings.min_history_h
+    young: NDArray[np.bool_] = _history_h(table.catalogue, X) < settings.min_history_h
     known = p.known & ~young
     status = _no_window(bundle) if p.curves is None else "ok"
     p_fail = horizons = None
@@ -169,6 +170,18 @@ def matching(bundle: Bundle, table: FeatureTable) -> FeatureTable:
         f" ({bundle.fingerprint}, the rows have {table.catalogue.fingerprint}).",
         fix="Train again with `vigie train`.",
     )
+
+
+def _history_h(catalogue: Catalogue, X: FloatArray) -> FloatArray:
+    """Return hours since renewal, or since connection where the age is unknown; NaN without either."""
+    age = _column(catalogue, X, "asset.life.age")
+    return np.where(np.isnan(age), _column(catalogue, X, "asset.connected.age"), age)
+
+
+def _column(catalogue: Catalogue, X: FloatArray, name: str) -> FloatArray:
+    """Return one column of rows X float64[n, F], NaN when the catalogue has none of that name."""
+    names = catalogue.names
+    return X[:, names.index(name)] if name in names else np.full(len(X), np.nan)
 
 
 def _no_window(bundle: Bundle) -> AssessmentStatus:

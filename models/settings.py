@@ -103,14 +103,14 @@ class ModelSettings(BaseModel):
         description="Cap of the heads' remaining life; none: 0.8 of the horizon.",
     )
     midlife_share: float = Field(
-        default=0.3,
+        default=0.6,
         ge=0,
-        le=1,
+        le=3,
         description="So many landmarks more, as a share, of machines as if connected in mid-life.",
     )
 
     midlife_copies: int = Field(
-        default=2, ge=1, le=50, description="Late connections made up of each machine for that."
+        default=6, ge=1, le=50, description="Late connections made up of each machine for that."
     )
 
     # ---- windows

@@ -97,6 +97,7 @@ def train(
         trained_ms=now_ms,
         hazard=core.hazard if core else None,
         windows=core.windows if core else None,
+        late_windows=core.late_windows if core else None,
         heads=core.heads if core else None,
         modes=modes,
         deviation=deviation,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from features.table import FeatureTable
@@ -32,11 +31,15 @@ from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
 from models.labels import Labels, after_h
 from models.metrics import rmse, summary
+from models.midlife import choose_late
 from models.settings import ModelSettings
 from models.splits import thin
 from plant.times import HOUR_MS
 
 _FIRST_ROUNDS = 60
+_MIN_LATE = (
+    60  # failures ahead of machines with an unknown past, below which they get no own levels
+)
 _JUDGED_H = (8.0, 24.0, 72.0, 168.0)
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
 
@@ -53,10 +56,14 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowModel:
-    """The fitted parts and what the manifest says of them."""
+    """The fitted parts and what the manifest says of them.
+
+    late_windows: levels for machines with an unknown past; None when there was nothing to find them on.
+    """
 
     hazard: HazardModel
     windows: WindowLevels
+    late_windows: WindowLevels | None
     heads: Heads | None
     lineage: dict[str, Any]
 
@@ -71,7 +78,11 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
     extra = _midlife_examples(data, findings, groups, settings, len(rows))
-    oof = crossfit(examples, extra, X, groups[rows], group_events, edges, settings, tell)
+    judged_X, judged_groups = X, groups[rows]
+    if extra is not None:
+        judged_X = np.concatenate([X, extra.landmarks.X])
+        judged_groups = np.concatenate([judged_groups, extra.group])
+    oof = crossfit(examples, extra, judged_X, judged_groups, group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
     calibration, curves = calibrated(oof.logits, marks, place, edges)
@@ -105,10 +116,13 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     heads = None
     if settings.heads:
         tell("heads", 0.95)
-        heads, curves = _fit_heads(X, ttf, observed, oof, curves, settings)
+        heads, curves = _fit_heads(judged_X, ttf, observed, oof, curves, extra, settings)
+    of_late = curves.take(np.arange(len(rows), len(curves)))
+    curves = curves.take(np.arange(len(rows)))
     windows = fit_window_levels(
         curves.take(place), marks.ttf_h, marks.event, settings.window_coverage, marks.weight
     )
+    late_windows, late_metrics = _late_windows(of_late, extra, settings)
     judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
     metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
     metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
@@ -123,7 +137,9 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         tell("challengers", 0.97)
         ahead = tuple(h for h in (24.0, 72.0, 168.0) if h <= edges[-1])
         times = data.table.ts_ms
-        against = challenger_scores(X, rows, times, labels, oof.fold, curves, ahead, settings)
+        against = challenger_scores(
+            X, rows, times, labels, oof.fold[: len(rows)], curves, ahead, settings
+        )
     lineage = {
         "metrics": metrics,
         "challengers_brier": against if settings.challengers else {},
@@ -132,6 +148,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "folds": int(oof.fold.max()) + 1,
         "landmarks": len(rows),
         "midlife_landmarks": 0 if extra is None else len(extra.row),
+        "midlife_metrics": late_metrics,
         "calibration": {
             "intercept": calibration.intercept,
             "slope": calibration.slope,
@@ -140,7 +157,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "findings": _leaning(labels, findings),
     }
     tell("done", 1.0)
-    return WindowModel(hazard, windows, heads, lineage)
+    return WindowModel(hazard, windows, late_windows, heads, lineage)
 
 
 def _findings(
@@ -205,16 +222,31 @@ def _midlife_examples(
     """
     if data.midlife is None or settings.midlife_share <= 0:
         return None
-    table = data.table
-    own = pd.MultiIndex.from_arrays([table.assets, table.ts_ms])
-    late = pd.MultiIndex.from_arrays([data.midlife.assets, data.midlife.ts_ms])
-    match = own.get_indexer(late)
-    usable = np.flatnonzero((match >= 0) & data.labels.valid[match])
-    limit = int(settings.midlife_share * landmarks)
-    chosen = np.sort(np.random.default_rng(settings.seed).permutation(usable)[:limit])
-    X = as_input(data.midlife.take(chosen).select(table.catalogue).X)
-    rows = match[chosen].astype(np.int64)
+    chosen, rows = choose_late(
+        data.table,
+        data.midlife,
+        data.labels.valid,
+        int(settings.midlife_share * landmarks),
+        settings.min_history_h,
+        settings.seed,
+    )
+    X = as_input(data.midlife.take(chosen).select(data.table.catalogue).X)
     return make_examples(X, rows, data.labels, findings, groups, settings)
+
+
+def _late_windows(
+    curves: SurvivalCurves, extra: Examples | None, settings: ModelSettings
+) -> tuple[WindowLevels | None, dict[str, Any]]:
+    """Find the levels on held-out machines with an unknown past; also return their figures."""
+    if extra is None or np.count_nonzero(extra.landmarks.event) < _MIN_LATE:
+        return None, {}
+    late = extra.landmarks
+    levels = fit_window_levels(
+        curves, late.ttf_h, late.event, settings.window_coverage, late.weight
+    )
+    judged = tuple(h for h in _JUDGED_H if h <= curves.horizon_h)
+    figures = summary(curves, levels.windows(curves), late.ttf_h, late.event, extra.group, judged)
+    return levels, figures
 
 
 def _fit_heads(
@@ -223,10 +255,19 @@ def _fit_heads(
     observed: NDArray[np.bool_],
     oof: CrossFit,
     curves: SurvivalCurves,
+    extra: Examples | None,
     settings: ModelSettings,
 ) -> tuple[Heads, SurvivalCurves]:
-    """Train the heads; also return the out-of-fold curves as the heads change them."""
+    """Train the heads; also return the out-of-fold curves as the heads change them.
+
+    X, `oof`, `curves`: the landmarks' and then the `extra` examples'. ttf_h, observed: the landmarks'.
+    """
     cap = head_cap_h(curves.edges_h, settings)
+    learn = np.ones(len(X), dtype=bool)
+    if extra is not None:
+        ttf_h = np.concatenate([ttf_h, extra.landmarks.ttf_h])
+        observed = np.concatenate([observed, extra.landmarks.event])
+        learn[len(X) - len(extra.row) :] = extra.landmarks.weight > 0.5  # the likelier outcome
     target = np.where(
         observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
     )
@@ -236,9 +277,10 @@ def _fit_heads(
         seed = settings.seed + index
         for k in range(int(oof.fold.max()) + 1):
             inside = oof.fold == k
-            text = fit_head(X[~inside], target[~inside], settings, index, seed)
+            part = learn & ~inside
+            text = fit_head(X[part], target[part], settings, index, seed)
             out[inside] += Heads((text,), cap, settings.head_share).mean_h(X[inside])
-        texts.append(fit_head(X, target, settings, index, seed))
+        texts.append(fit_head(X[learn], target[learn], settings, index, seed))
     blended = blend_to_mean(curves, out / settings.heads, cap, settings.head_share)
     return Heads(tuple(texts), cap, settings.head_share), blended
 

@@ -109,14 +109,17 @@ def turbofans(folder: Path, subset: str, settings: FeatureSettings = FEATURES) -
     )
 
 
-def copies(data: Turbofans, engines: set[str], count: int, seed: int) -> FeatureTable | None:
-    """Return the rows of training engines as if connected late."""
+def copies(
+    data: Turbofans, engines: set[str], count: int, seed: int, keep_h: float | None = None
+) -> FeatureTable | None:
+    """Return the rows of training engines as if connected late (see `late_copies`)."""
     extents = [e for e in data.source.extents() if str(e.asset) in engines]
     plan = plans_for(data.plant, FEATURES, extents, data.regimes)["turbofan"]
     rolled = ((e.asset, roll_all(plan, data.source, e)) for e in extents)
     return late_copies(
-        plan, data.plant, data.source, rolled, data.events, 1 << 60, copies=count, seed=seed
-    )
+        plan, data.plant, data.source, rolled, data.events, 1 << 60,
+        copies=count, seed=seed, keep_h=keep_h,
+    )  # fmt: skip
 
 
 def last_rows(data: Turbofans) -> FeatureTable:
