@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import datetime, time
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -253,8 +254,14 @@ class Plant(_Strict):
 
     def asset(self, path: AssetPath) -> AssetSpec | None:
         """Return what is configured for `path`; None for a machine that registered itself."""
-        text = str(path)
-        return next((asset for asset in self.assets if asset.path == text), None)
+        if self._listed[0] is not self.assets:
+            del self.__dict__["_listed"]  # `model_copy` took it along from another plant
+        return self._listed[1].get(str(path))
+
+    @cached_property
+    def _listed(self) -> tuple[tuple[AssetSpec, ...], dict[str, AssetSpec]]:
+        """The machines as they are listed, and by path: a plant is asked a thousand times a tick."""
+        return self.assets, {asset.path: asset for asset in self.assets}
 
     def kind_of(self, path: AssetPath) -> str:
         """Return the kind of the machine at `path`, `unknown` when it registered itself."""

@@ -56,6 +56,16 @@ def test_a_machine_nobody_configured_has_a_kind_too() -> None:
     assert str(plant.timezone("paris")) == "UTC"
 
 
+def test_a_changed_plant_knows_its_own_machines() -> None:
+    plant = parse_plant(GOOD)
+    pump = AssetPath("lyon", "l1", "pump-3")
+    assert plant.asset(pump) is plant.assets[0]
+    later = plant.model_copy(update={"assets": ()})
+    assert later.asset(pump) is None
+    assert plant.asset(pump) is plant.assets[0]
+    assert plant == parse_plant(GOOD)
+
+
 def test_an_empty_file_is_a_plant() -> None:
     assert parse_plant("").assets == ()
 
