@@ -10,6 +10,8 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from ingest.sink import Publish
 
+_MOST_DRAINED = 65_536
+
 
 class StockClient(mqtt.Client):
     """Stock paho behind the same two calls as `BulkClient`."""
@@ -19,7 +21,8 @@ class StockClient(mqtt.Client):
         self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
         self.on_message = self._on_one
         self._taken = 0
-        self.drain_on_close = False  # only the bulk client does
+        self.drain_on_close = True
+        self._closing = False
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Read messages while there are some, so that a commit can hold more than one."""
@@ -30,6 +33,21 @@ class StockClient(mqtt.Client):
             if rc or self._taken == before:
                 break
         return rc
+
+    def _loop_rc_handle(self, rc: MQTTErrorCode) -> MQTTErrorCode:
+        if rc == MQTTErrorCode.MQTT_ERR_PROTOCOL:
+            self.drain_on_close = False  # what follows a malformed packet cannot be told apart
+        return super()._loop_rc_handle(rc)
+
+    def _sock_close(self) -> None:
+        """Close, but first take the messages that have already arrived, as `BulkClient` does."""
+        if self.drain_on_close and self._sock is not None and not self._closing:
+            self._closing = True
+            for _ in range(_MOST_DRAINED):
+                if self._sock is None or self._packet_read():
+                    break
+            self._closing = False
+        super()._sock_close()
 
     def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._taken += 1

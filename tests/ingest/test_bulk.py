@@ -282,13 +282,16 @@ def test_qos_2_is_received_when_stored_and_released_after(wire) -> None:
     assert client.answers() == b"\x70\2\0\5"
 
 
-def test_what_had_arrived_is_taken_when_the_connection_breaks(wire) -> None:
-    client = wire(BulkClient, V5)
+@pytest.mark.parametrize("kind", [BulkClient, StockClient])
+@pytest.mark.parametrize("protocol", [V5, V311])
+def test_what_had_arrived_is_taken_when_the_connection_breaks(wire, kind, protocol) -> None:
+    client = wire(kind, protocol)
     first, second = Publish(b"t", b"1", b"\0\1", 1), Publish(b"t", b"2", b"\0\2", 1)
-    client.feed([publish_frame(first, V5)])
-    client.broker.sendall(publish_frame(second, V5) + frame(0xD0, b""))
+    client.feed([publish_frame(first, protocol)])
+    client.broker.sendall(publish_frame(second, protocol) + frame(0xD0, b""))
     client.broker.close()  # the broker dies: our next write fails before anything more is read
     for _ in range(3):
         client.client.ack_many([first])
+        client.client.loop_write()
     assert client.client.socket() is None
     assert [message[:3] for message in client.heard] == [first[:3], second[:3]]

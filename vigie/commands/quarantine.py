@@ -146,14 +146,18 @@ def replay(
     from ingest.replay import replay as replay_journal
     from ingest.router import Router
     from plant.topics import Topics
-    from store.journal import Journal
+    from store.integrity import open_journal
 
     context = get_context(ctx)
     router = Router(Topics(context.plant.root), context.settings.ingest)
     total = ReplayCount()
     refused: Counter[str] = Counter()
     for _, quarantine in _all(context):
-        journal = Journal(quarantine.path)
+        journal = open_journal(
+            quarantine.path,
+            context.clock,
+            quarantine_budget_bytes=context.settings.ingest.quarantine_mb << 20,
+        )
         try:
             part = replay_journal(
                 journal, router, context.clock.now_ms(), reason=reason, dry_run=dry_run
