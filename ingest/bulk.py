@@ -23,11 +23,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.sink import Publish
+from ingest.stock import as_publish
 
 READ_BYTES = 1 << 18
 _MOST_DRAINED = 64
 _PUBLISH = 0x30
 _PUBLISH_QOS_1 = 0x32
+_PUBLISH_QOS_2 = 0x34
 _SHORTEST = 4  # length of a topic, packet id: less is not a PUBLISH of QoS 1
 _PUBREL = 0x62
 _make = tuple.__new__
@@ -46,6 +48,8 @@ class BulkClient(mqtt.Client):
         self._received = bytearray()
         self._frame_size = 0  # of the packet that is not complete yet; 0: not known
         self._known_properties: dict[bytes, Properties] = {}
+        self._walked: list[Publish] = []
+        self.on_message = self._on_one  # what paho finds well-formed after all
         self.drain_on_close = True
         self._closing = False
 
@@ -120,6 +124,7 @@ class BulkClient(mqtt.Client):
         parse, append = self._parse_publish, publishes.append
         is_v5 = self._protocol == mqtt.MQTTv5
         self._frame_size = 0
+        self._walked = publishes
         while size - position >= 2:
             head = piece[position]
             body = position + 2
@@ -152,10 +157,16 @@ class BulkClient(mqtt.Client):
             if publish is not None:
                 append(publish)
                 continue
+            if head & 0xF6 == _PUBLISH_QOS_2:
+                # paho would acknowledge it by itself, before it is stored.
+                return MQTTErrorCode.MQTT_ERR_PROTOCOL, position
             rc = self._hand_to_paho(head, piece[body:end])
             if rc or self._sock is None:
                 return rc, position
         return MQTTErrorCode.MQTT_ERR_SUCCESS, position
+
+    def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._walked.append(as_publish(message))
 
     def _parse_publish(self, head: int, piece: bytes, body: int, end: int) -> Publish | None:
         """Read a PUBLISH packet; None when it is not plainly well-formed."""

@@ -13,6 +13,19 @@ from ingest.sink import Publish
 _MOST_DRAINED = 65_536
 
 
+def as_publish(message: mqtt.MQTTMessage) -> Publish:
+    """Return paho's message as the sink takes it."""
+    return Publish(
+        message._topic,
+        bytes(message.payload),
+        message.mid.to_bytes(2, "big") if message.qos else b"",
+        message.qos,
+        message.retain,
+        message.dup,
+        message.properties,
+    )
+
+
 class StockClient(mqtt.Client):
     """Stock paho behind the same two calls as `BulkClient`."""
 
@@ -51,19 +64,7 @@ class StockClient(mqtt.Client):
 
     def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._taken += 1
-        self.on_publishes(
-            [
-                Publish(
-                    message._topic,
-                    bytes(message.payload),
-                    message.mid.to_bytes(2, "big") if message.qos else b"",
-                    message.qos,
-                    message.retain,
-                    message.dup,
-                    message.properties,
-                )
-            ]
-        )
+        self.on_publishes([as_publish(message)])
 
     def ack_many(self, publishes: list[Publish]) -> None:
         """Acknowledge stored messages one by one."""

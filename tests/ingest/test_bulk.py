@@ -295,3 +295,13 @@ def test_what_had_arrived_is_taken_when_the_connection_breaks(wire, kind, protoc
         client.client.loop_write()
     assert client.client.socket() is None
     assert [message[:3] for message in client.heard] == [first[:3], second[:3]]
+
+
+def test_what_only_paho_can_read_is_heard_in_its_place() -> None:
+    """A property that reaches beyond the properties' length: paho takes it, so it must not vanish."""
+    odd = frame(0x32, bytes.fromhex("0002fffe0001 0101010023 0001".replace(" ", "")))
+    messages = [publish_frame(Publish(b"t", b"%d" % n, b"\0\1", 1), V5) for n in range(2)]
+    stock, bulk, *stands = both(V5, messages[0] + odd + messages[1], [])
+    assert bulk == stock
+    assert [message[0] for message in bulk] == [b"t", b"\xff\xfe", b"t"]
+    assert stands == [True, True]
