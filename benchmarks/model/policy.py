@@ -1,14 +1,18 @@
 """What the predictions are worth: repair policies replayed on engines that no model has seen.
 
 Unplanned costs ten times planned. An order placed at age x is carried out `lead` hours later, if the
-engine still runs. The optimal stopping rule weighs the cost of a failure against the life thrown away
-at the long-run cost rate found on the other folds; every other policy's threshold is tuned there too.
+engine still runs. Vigie's rule is optimal stopping by the whole curve (Makis & Jardine 1992, DOI
+10.1080/03155986.1992.11732183): order once going on costs more per hour than the long-run rate, which
+is found by fixed point on the other folds. The rule acts at the first crossing, and the first crossing of a
+jittery index comes too early; so the index is an exponentially weighted mean, its span chosen on
+the other folds. Every other policy's threshold is tuned there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +27,8 @@ from plant.times import HOUR_MS
 Array = NDArray[np.float64]
 UNPLANNED = 10.0
 HORIZON = 160
+#: Weights of the newest value among which the other folds choose; 1 is no smoothing.
+_SMOOTHING = (1.0, 0.5, 0.25, 0.12, 0.06)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +58,9 @@ def replay(data: Turbofans, folds: int, seed: int, scenario: str | None) -> Repl
         table, events = cut.table, cut.events
     learn_fold = np.array([fold[str(a)] for a in table.assets])
     survival = np.ones((len(data.train), HORIZON + 1))
-    settings = MODEL.model_copy(update={"heads": 0, "members": 1, "min_failures": 8})
+    settings = MODEL.model_copy(
+        update={"heads": 0, "members": 1, "min_failures": 8, "challengers": False, "seed": seed}
+    )
     for k in range(folds):
         mine = [e for e in events if fold[str(e.asset)] != k]
         bundle = train(table.take(learn_fold != k), mine, data.plant, settings, now_ms=0)
@@ -107,6 +115,7 @@ def cost_rate(
 def policies(r: Replay, lead: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield every policy's cost as a ratio to the oracle, which orders in the last possible hour."""
     folds = sorted(set(r.fold.values()))
+    indices = [smoothed(r, stopping_index(r.survival, lead), a) for a in _SMOOTHING]
     total: dict[str, list[float]] = {}
     for k in folds:
         judge = [e for e in r.engines if r.fold[e] == k]
@@ -122,16 +131,15 @@ def policies(r: Replay, lead: int) -> Iterator[tuple[str, dict[str, float]]]:
             best = grid[int(np.argmin(costs))]
             return {e: rule(float(best), e) for e in b}
 
-        rate = 1.0 / float(np.mean([r.life[e] for e in learn]))
-        for _ in range(6):
-            now = _stop_now(r, lead, rate)
-            rate = cost_rate(r, learn, {e: _first(r, e, now) for e in learn}, lead)[0]
-        now = _stop_now(r, lead, rate)
+        found = [(*_long_run(r, learn, index, lead), index) for index in indices]
+        _, rate, index = min(found, key=lambda f: f[0])
+        now = index >= rate
         risk = 1.0 - r.survival[:, min(lead + 5, HORIZON)]
         orders = {
             "vigie": {e: _first(r, e, now) for e in judge},
+            "vigie_unsmoothed": {e: _first(r, e, indices[0] >= found[0][1]) for e in judge},
             "vigie_threshold": tuned(
-                np.array([0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5]),
+                np.quantile(risk, np.linspace(0.5, 0.999, 60)),
                 lambda c, e, risk=risk: _first(r, e, risk > c),
             ),
             "age": tuned(np.arange(20.0, 400.0, 5.0), lambda c, _: c),
@@ -165,14 +173,40 @@ def policies(r: Replay, lead: int) -> Iterator[tuple[str, dict[str, float]]]:
         )
 
 
-def _stop_now(r: Replay, lead: int, rate: float) -> NDArray[np.bool_]:
-    """Tell at which rows ordering now is as cheap as ordering at any later hour."""
-    s = r.survival
+def stopping_index(survival: Array, lead: int) -> Array:
+    """Return the lowest cost per hour at which each row's engine could be kept on, float64[n].
+
+    Waiting until d instead of ordering now adds (UNPLANNED - 1) * P(fails in between) and gains the hours
+    lived in between; the best d counts. survival: float64[n, HORIZON + 1] at whole hours.
+    """
     lived = np.concatenate(
-        [np.zeros((len(s), 1)), np.cumsum((s[:, 1:] + s[:, :-1]) / 2, axis=1)], axis=1
+        [
+            np.zeros((len(survival), 1)),
+            np.cumsum((survival[:, 1:] + survival[:, :-1]) / 2, axis=1),
+        ],
+        axis=1,
     )
-    cost = s + UNPLANNED * (1 - s) - rate * lived
-    return np.asarray(cost[:, lead] <= cost[:, lead:].min(axis=1) + 1e-9)
+    cost = (UNPLANNED - 1) * (survival[:, [lead]] - survival[:, lead + 1 :])
+    gained = np.maximum(lived[:, lead + 1 :] - lived[:, [lead]], 1e-9)
+    return np.asarray((cost / gained).min(axis=1), dtype=np.float64)
+
+
+def smoothed(r: Replay, index: Array, newest: float) -> Array:
+    """Return the exponentially weighted geometric mean along each engine's past."""
+    out = np.log(np.maximum(index, 1e-9))
+    for rows in r.rows.values():
+        for before, row in pairwise(rows):
+            out[row] = newest * out[row] + (1 - newest) * out[before]
+    return np.exp(out)
+
+
+def _long_run(r: Replay, learn: list[str], index: Array, lead: int) -> tuple[float, float]:
+    """Return the cost rate on `learn` of stopping at its own long-run rate, and that rate."""
+    rate = 1.0 / float(np.mean([r.life[e] for e in learn]))
+    for _ in range(6):
+        rate = cost_rate(r, learn, {e: _first(r, e, index >= rate) for e in learn}, lead)[0]
+    order = {e: _first(r, e, index >= rate) for e in learn}
+    return cost_rate(r, learn, order, lead)[0], rate
 
 
 def _first(r: Replay, engine: str, trigger: NDArray[np.bool_]) -> float:
