@@ -127,8 +127,7 @@ class Sink:
         except StoreError as error:
             self._block(error)
             return False
-        except Exception:
-            # A defect of ours must neither stop ingest nor lose the other messages of the batch.
+        except Exception:  # a defect of ours must not lose the other messages of the batch
             _log.exception("ingest.commit_failed", messages=len(self._pending))
             try:
                 self._commit_one_by_one()
@@ -174,7 +173,7 @@ class Sink:
             except PayloadError as error:
                 self.outgoing.extend(getattr(error, "publish", ()))
                 self._refuse(batch, publish, received_ms, error)
-            except Exception as error:
+            except Exception as error:  # a defect of ours costs one message, kept
                 _log.exception("ingest.message_failed", topic=repr(topic[:200]))
                 self._refuse(batch, publish, received_ms, _internal(error))
         return size

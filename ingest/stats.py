@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from store.journal import CommitCount
+
+_RATE_WINDOW_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,11 @@ class Tally:
         self.last_received_ms: int | None = None
         self.blocked = ""
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the counters by name, as `IngestStats` takes them."""
+        copies = {"rejected": dict(self.rejected), "commit_ms": round(self.commit_ms, 3)}
+        return {**vars(self), **copies}
+
     def committed(self, count: CommitCount, took_ms: float) -> None:
         """Add what a commit did; `commit_ms` is a moving average."""
         self.commits += 1
@@ -76,3 +85,19 @@ class Tally:
         self.conflicting += count.conflicting
         self.stale += count.stale
         self.events += count.events_new + count.events_conflicting
+
+
+class Rate:
+    """What a rising count does per second, over the last ten seconds in which it was asked for."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=64)
+
+    def per_s(self, count: int) -> float:
+        """Take the count as of now and return the rate."""
+        seen, now = self._seen, time.monotonic()
+        seen.append((now, count))
+        while len(seen) > 1 and now - seen[0][0] > _RATE_WINDOW_S:
+            seen.popleft()
+        (then, before) = seen[0]
+        return round((count - before) / (now - then), 1) if now > then else 0.0

@@ -13,7 +13,6 @@ import select
 import socket
 import threading
 import time
-from collections import deque
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -25,12 +24,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.bulk import BulkClient
 from ingest.client import connect, make_client, unreachable
+from ingest.guard import GuardedThread
 from ingest.health import health_message
 from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.sink import Publish, Sink
-from ingest.stats import IngestStats
+from ingest.stats import IngestStats, Rate
 from ingest.stock import StockClient
+from ingest.subscriptions import plan
 from ingest.waveform import WaveformFactory, speed_signals
 from plant.clock import Clock
 from plant.config import Plant
@@ -42,8 +43,6 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 3.0
-_STALLED_S = 60.0
-_RATE_WINDOW_S = 10.0
 
 
 class Subscriber:
@@ -80,23 +79,17 @@ class Subscriber:
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._thread: threading.Thread | None = None
-        self._watchdog: threading.Thread | None = None
-        self._alive_at = time.monotonic()
+        self._guard = GuardedThread(self._run, "vigie-ingest", self._stopping)
         self._to_acknowledge: list[Publish] = []
         self._epoch = 0
         self._error = ""
         self._said_blocked = False
-        self._rate: deque[tuple[float, int]] = deque(maxlen=64)
+        self._rate = Rate()
 
     def start(self, wait_s: float = 0.0) -> None:
         """Begin in the background. With `wait_s`, raises BrokerError if there is no subscription by then."""
         make_client(self._broker, self._client_id, mqtt.Client)  # complain about credentials here
-        self._start_thread()
-        self._watchdog = threading.Thread(
-            target=self._watch, name="vigie-ingest-watch", daemon=True
-        )
-        self._watchdog.start()
+        self._guard.start()
         if wait_s and not self._subscribed.wait(wait_s):
             reason = self._error or "no answer"
             self.stop()
@@ -107,10 +100,7 @@ class Subscriber:
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
-        for thread in (self._thread, self._watchdog):
-            if thread is not None:
-                thread.join(30)
-        if self._thread is None or not self._thread.is_alive():
+        if self._guard.join(30):
             self._wake_read.close()
             self._wake_write.close()
 
@@ -118,61 +108,22 @@ class Subscriber:
         """Return a snapshot of the counters; may be called from any thread."""
         tally = self.sink.tally
         return IngestStats(
-            received=tally.received,
-            received_bytes=tally.received_bytes,
-            stored=tally.stored,
-            repeated=tally.repeated,
-            conflicting=tally.conflicting,
-            stale=tally.stale,
-            events=tally.events,
-            rejected=dict(tally.rejected),
-            ignored=tally.ignored,
-            acknowledged=tally.acknowledged,
-            commits=tally.commits,
-            commit_ms=round(tally.commit_ms, 3),
-            messages_per_s=self._messages_per_s(),
-            lag_ms=tally.lag_ms,
-            last_received_ms=tally.last_received_ms,
+            **tally.snapshot(),
+            messages_per_s=self._rate.per_s(tally.received),
             pending=self.sink.pending,
             connected=self._subscribed.is_set(),
             epoch=self._epoch,
-            blocked=tally.blocked,
             error=self._error,
             sparkplug=dict(self._router.sparkplug.counts),
             clock_skew_ms={str(asset): skew for asset, skew in self.sink.skew.found.copy().items()},
         )
 
-    def _messages_per_s(self) -> float:
-        rate, now = self._rate, time.monotonic()
-        rate.append((now, self.sink.tally.received))
-        while len(rate) > 1 and now - rate[0][0] > _RATE_WINDOW_S:
-            rate.popleft()
-        (_, before), span = rate[0], now - rate[0][0]
-        return round((self.sink.tally.received - before) / span, 1) if span > 0 else 0.0
-
     # -- threads ----------------------------------------------------------------------------
-
-    def _start_thread(self) -> None:
-        self._alive_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="vigie-ingest", daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        """Start the ingest thread again if it ever ends, and say when it hangs."""
-        said = False
-        while not self._stopping.wait(1.0):
-            if self._thread is not None and not self._thread.is_alive():
-                _log.error("ingest.thread_restarted")
-                self._start_thread()
-            stalled = time.monotonic() - self._alive_at > _STALLED_S
-            if stalled and not said:
-                _log.error("ingest.stalled", seconds=_STALLED_S)
-            said = stalled
 
     def _run(self) -> None:
         delay_s = _FIRST_DELAY_S
         while not self._stopping.is_set():
-            self._alive_at = time.monotonic()
+            self._guard.beat()
             epoch = self._epoch
             try:
                 self._session()
@@ -182,7 +133,7 @@ class Subscriber:
             except OSError as error:
                 self._error = str(error)
                 _log.warning("ingest.no_broker", host=self._broker.host, reason=self._error)
-            except Exception as error:
+            except Exception as error:  # a defect of ours must not end this thread
                 self._error = f"{type(error).__name__}: {error}"
                 _log.exception("ingest.session_failed")
             self._subscribed.clear()
@@ -198,9 +149,9 @@ class Subscriber:
         """
         try:
             while not self.sink.flush() and not self._stopping.is_set():
-                self._alive_at = time.monotonic()
+                self._guard.beat()
                 self._stopping.wait(self.sink.due_in_s())
-        except Exception:
+        except Exception:  # the same: the broker sends again what was not acknowledged
             _log.exception("ingest.flush_failed")
 
     # -- one connection ---------------------------------------------------------------------
@@ -222,7 +173,7 @@ class Subscriber:
         try:
             misc_at = 0.0
             while sock is not None and client.socket() is sock and not self._stopping.is_set():
-                now = self._alive_at = time.monotonic()
+                now = self._guard.beat()
                 if not self._poll(client, sock, poller):
                     break
                 if self.sink.due_in_s() <= 0:
@@ -307,24 +258,20 @@ class Subscriber:
             return
         self._epoch += 1
         _log.info("ingest.connected", epoch=self._epoch, session_present=flags.session_present)
-        if self._broker.protocol != "5":
-            filters = (*self._router.subscriptions(), *self._router.stateful_subscriptions())
-            client.subscribe([(topic, 1) for topic in filters])
+        is_v5 = self._broker.protocol == "5"
+        todo = plan(
+            self._router, self._settings, self._worker, shares=is_v5, retiring=self._retiring
+        )
+        if todo.unsubscribe and (flags.session_present or self._retiring):
+            client.unsubscribe(list(todo.unsubscribe))
+        if not todo.subscribe:
             return
-        plain = self._router.subscriptions()
-        shared = tuple(f"$share/{self._settings.share_group}/{topic}" for topic in plain)
-        if self._retiring:
-            client.unsubscribe([*plain, *shared, *self._router.stateful_subscriptions()])
+        if not is_v5:
+            client.subscribe([(topic, 1) for topic in todo.subscribe])
             return
-        # A session that was shared before, or was not, would bring everything twice.
-        wanted, unwanted = (plain, shared) if self._settings.workers == 1 else (shared, plain)
-        if flags.session_present:
-            client.unsubscribe(list(unwanted))
-        if self._worker == 0:
-            wanted += self._router.stateful_subscriptions()
         # Retained messages only for a subscription that is new: not at every reconnection.
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        client.subscribe([(topic, options) for topic in wanted])
+        client.subscribe([(topic, options) for topic in todo.subscribe])
 
     def _on_unsubscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, _reasons: list[ReasonCode], _props: Any
