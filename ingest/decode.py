@@ -211,12 +211,14 @@ def _reading(
     received_ms: int,
     limits: Limits,
 ) -> Reading:
-    """Read one sample; `simulated` and `run_id` stand in the message around it."""
+    """Read one sample; `simulated`, `run_id` and `imported` stand in the message around it."""
     values = read_values(sample["values"])
     ts_ms = _stamp(asset, sample.get("ts"), received_ms, limits)
     seq = sample.get("seq")
     if seq is not None:
         seq = read_seq(seq)
+    if "imported" in outer and read_flag(outer["imported"], "imported"):
+        received_ms = ts_ms  # history: it counts as known when it happened, not when it was brought
     if "simulated" in outer or "run_id" in outer:
         simulated = read_flag(outer.get("simulated"), "simulated")
         run_id = read_text(outer.get("run_id"), "run_id")

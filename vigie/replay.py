@@ -40,6 +40,7 @@ class Columns:
     `asset` is a path template over the columns (`lyon/l1/{unit}`) or a fixed path. `time` is a
     column of ISO 8601 text, or of numbers in `time_unit` counted from `start_ms`.
     `signals` maps columns to signal names; empty means every other numeric column.
+    `imported` readings are history: they count as received at their own time, else as arriving late.
     """
 
     asset: str
@@ -48,6 +49,7 @@ class Columns:
     start_ms: int = 0
     signals: tuple[tuple[str, str], ...] = ()
     run_id: str = ""
+    imported: bool = False
 
 
 def read_table(file: Path) -> pd.DataFrame:
@@ -83,12 +85,14 @@ def messages(table: pd.DataFrame, columns: Columns, topics: Topics) -> Iterator[
         check_signal_name(signal): pd.to_numeric(table[column], errors="coerce").to_numpy(float)
         for column, signal in signals
     }
-    run = {"run_id": columns.run_id} if columns.run_id else {}
+    marks: dict[str, Any] = {"run_id": columns.run_id} if columns.run_id else {}
+    if columns.imported:
+        marks["imported"] = True
     for row in order:
         found = {name: float(v[row]) for name, v in values.items() if math.isfinite(v[row])}
         if found:
             moment = int(ts_ms[row])
-            payload = orjson.dumps({"ts": moment, "values": found, **run})
+            payload = orjson.dumps({"ts": moment, "values": found, **marks})
             yield Message(moment, topics.telemetry(paths[row]), payload)
 
 

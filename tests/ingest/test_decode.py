@@ -310,6 +310,7 @@ _NEARLY_PLAIN = st.fixed_dictionaries(
         ),
         "seq": st.sampled_from([None, 0, 7, -1, True, 1.0, 2**63 - 1, 2**63, "1"]),
         "run_id": st.just("r"),
+        "imported": st.just(True),
         "simulated": st.just(True),
         "more": st.just(1),
     },
@@ -339,6 +340,22 @@ def test_the_short_way_says_what_the_long_way_says_or_nothing(message: dict, twi
     assert [math.copysign(1, v) for v in sample.values.values()] == [
         math.copysign(1, v) for v in reading.values.values()
     ]
+
+
+@pytest.mark.parametrize("form", ["sample", "array", "signal"])
+def test_imported_history_counts_as_received_at_its_own_time(form: str) -> None:
+    sample = {"ts": NOW - 86_400_000, "values": {"a": 1}}
+    message, topic = {**sample, "imported": True}, TELEMETRY
+    if form == "array":
+        message = {"samples": [sample], "imported": True}
+    elif form == "signal":
+        message, topic = {"ts": sample["ts"], "value": 1, "imported": True}, f"{TELEMETRY}/a"
+    (reading,) = read(message, topic).readings
+    assert (reading.ts_ms, reading.received_ms) == (NOW - 86_400_000, NOW - 86_400_000)
+    (reading,) = read({**message, "imported": False}, topic).readings
+    assert reading.received_ms == NOW
+    assert refused({**message, "imported": 1}, topic).reason == "flag"
+    assert refused({**sample, "ts": NOW + 10**9, "imported": True}).reason == "ts_future"
 
 
 def test_the_short_way_reads_what_most_machines_send() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -26,6 +27,13 @@ def test_rows_become_messages_in_time_order() -> None:
     assert [m.ts_ms for m in found] == [3_601_000, 3_601_000, 7_201_000]
     assert orjson.loads(found[0].payload) == {"ts": 3_601_000, "values": {"s1": 0.5, "s2": 7.0}}
     assert orjson.loads(found[2].payload)["values"] == {"s2": 8.0}
+
+
+def test_history_says_that_it_is() -> None:
+    columns = replace(COLUMNS, imported=True)
+    assert all(
+        orjson.loads(m.payload)["imported"] is True for m in messages(TABLE, columns, Topics())
+    )
 
 
 def test_signals_may_be_chosen_and_renamed() -> None:

@@ -33,12 +33,16 @@ def command(
         typer.Option(help="Column, or column=signal; repeat. Default: all other numeric columns."),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0, help="Times real time; 0 is as fast as possible.")
+        float,
+        typer.Option(min=0, help="Times real time; 0: as fast as possible, imported as history."),
     ] = 0.0,
     run_id: Annotated[str, typer.Option(help="Mark every reading with this run.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Publish the rows of a table to the broker as telemetry, in the order of time.
+
+    Without a speed they are history: known since their own time, so that models can learn from them.
+    With one they are played as if they came now, and are late where the clock is not theirs.
 
     Example: `vigie replay train.csv --asset nasa/fd001/{unit} --time cycle --time-unit h --start 2020-01-01`
     """
@@ -58,6 +62,7 @@ def command(
         start_ms=parse_moment(start, context.clock.now_ms()),
         signals=tuple(_pair(text) for text in signal or ()),
         run_id=run_id,
+        imported=speed == 0,
     )
     table = read_table(file)
     found = messages(table, columns, Topics(context.plant.root))
