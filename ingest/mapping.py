@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Mapping as MappingType
 from datetime import datetime
+from fnmatch import translate
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ from plant.errors import DataError, PayloadError
 from plant.reading import Reading
 
 _NAME = re.compile(r"\{(\w+)\}")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _BINARY = {"u8": ">B", "i8": ">b", "u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f"}
 _PER_MS = {"ms": 1.0, "s": 1e-3, "us": 1e3, "ns": 1e6}
 
@@ -69,6 +71,7 @@ class MappingDecoder:
         }
         self._mapped = frozenset(path for path, _ in self._signals.values())
         self._flatten = None if mapping.flatten is None else parse_path(mapping.flatten)
+        self._skip = tuple(re.compile(translate(name)).match for name in mapping.skip)
         self._zone = ZoneInfo(mapping.timezone)
 
     def match(self, topic: str) -> dict[str, str] | None:
@@ -93,7 +96,7 @@ class MappingDecoder:
         asset = self._asset(names)
         ts_ms = received_ms if not self._time else self._stamp(get(message, self._time))
         ts_ms = _checked(ts_ms, asset, received_ms, limits)
-        seq = read_seq(get(message, self._seq)) if self._seq else None
+        seq = _seq(get(message, self._seq)) if self._seq else None
         reading = Reading(asset, ts_ms, values, seq, received_ms)
         return Decoded((reading,), untimed=not self._time)
 
@@ -133,7 +136,9 @@ class MappingDecoder:
         for path, value in numeric_leaves(get(message, base)):
             whole: Path = (*base, *path)
             name = signal_name_of(path)
-            skipped = whole in self._mapped or whole == self._time or name in self.mapping.skip
+            skipped = (
+                whole in self._mapped or whole == self._time or any(m(name) for m in self._skip)
+            )
             if not skipped and name not in known and len(found) < MAX_SIGNALS:
                 number = float(value)
                 if math.isfinite(number):
@@ -168,8 +173,13 @@ class MappingDecoder:
                 moment = moment.replace(tzinfo=self._zone)
             return int(moment.timestamp() * 1000)
         if unit in _PER_MS and isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value / _PER_MS[unit]) if unit != "ns" else int(value) // 1_000_000
+            return round(value / _PER_MS[unit]) if unit != "ns" else int(value) // 1_000_000
         return read_stamp(value)
+
+
+def _seq(found: Any) -> int | None:
+    """Read a message counter, which some devices write as text."""
+    return read_seq(int(found) if isinstance(found, str) and _DIGITS.fullmatch(found) else found)
 
 
 def _checked(ts_ms: int, asset: AssetPath, received_ms: int, limits: Limits) -> int:

@@ -149,7 +149,9 @@ class Mapping(_Table):
         default=None,
         description="Take every number below this path (empty: all), named after its place.",
     )
-    skip: tuple[str, ...] = Field(default=(), description="Names that flatten leaves out.")
+    skip: tuple[str, ...] = Field(
+        default=(), description="Names that flatten leaves out; * stands for any text."
+    )
     ignore: bool = Field(default=False, description="Read and drop: known, but of no use here.")
 
     @field_validator("timezone")

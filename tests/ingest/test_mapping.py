@@ -128,65 +128,135 @@ def test_tasmota_local_time_and_words() -> None:
 
 
 def test_zigbee2mqtt() -> None:
+    """After the guide's page "MQTT Topics and Messages" and `advanced.last_seen` of "Configuration"."""
     zigbee = shipped("zigbee2mqtt")
-    message = {"temperature": 27.34, "linkquality": 120, "state": "OFF", "contact": True,
-               "last_seen": "2025-11-20T10:00:00.000Z", "update": {"installed_version": 5}}  # fmt: skip
+    message = {"temperature": 19.85, "humidity": 51.3, "linkquality": 87, "state": "OFF", "contact": True,
+               "last_seen": "2025-11-20T10:00:00.000Z", "update": {"installed_version": 5},
+               "color": {"x": 0.31}, "action": "single"}  # fmt: skip
     decoded = read(zigbee, "zigbee2mqtt/Living Room", message)
     assert str(decoded.readings[0].asset) == "lyon/l1/Living_Room"
     assert values(decoded) == {
-        "temperature": 27.34,
-        "linkquality": 120.0,
+        "temperature": 19.85,
+        "humidity": 51.3,
+        "linkquality": 87.0,
         "state": 0.0,
         "contact": 1.0,
+        "color_x": 0.31,
     }
-    assert read(zigbee, "zigbee2mqtt/bridge/devices", b"[]").readings == ()
+    for seen, ts_ms in (  # ISO_8601, ISO_8601_local, epoch
+        ("2025-11-20T10:00:00.250Z", 1_763_632_800_250),
+        ("2025-11-20T11:00:00+01:00", 1_763_632_800_000),
+        (1_763_632_800_123, 1_763_632_800_123),
+    ):
+        decoded = read(zigbee, "zigbee2mqtt/hall/press-2", {"occupancy": True, "last_seen": seen})
+        assert str(decoded.readings[0].asset) == "lyon/hall/press-2"
+        assert decoded.readings[0].ts_ms == ts_ms
+    ignored = (
+        "bridge/devices",
+        "bridge/info",
+        "p/set",
+        "p/get",
+        "p/availability",
+        "h/p/availability",
+    )
+    for topic in ignored:
+        assert read(zigbee, f"zigbee2mqtt/{topic}", {"state": "ON"}).readings == ()
+    assert (
+        reason(zigbee, "zigbee2mqtt/p", {"temperature": 20.0}) == "ts_missing"
+    )  # last_seen is off
 
 
-def test_shelly_of_both_generations() -> None:
+def test_shelly_second_generation() -> None:
+    """After "Notifications", "Switch" (status) and "MQTT" of the Gen2+ device API reference."""
     shelly = shipped("shelly")
-    notify = {"src": "x", "method": "NotifyStatus", "params": {"ts": 1631186545.04, "switch:0": {"id": 0,
-        "apower": 8.9, "output": True, "aenergy": {"total": 6.5}, "temperature": {"tC": 23.5}}}}  # fmt: skip
-    decoded = read(shelly, "shellypro4pm-f008/events/rpc", notify)
-    assert decoded.readings[0].ts_ms == 1_631_186_545_040
-    assert values(decoded)["power_w"] == 8.9
-    assert values(decoded)["output"] == 1.0
+    notify = {"src": "shellypro4pm-f0", "dst": "shellypro4pm-f0/events", "method": "NotifyStatus",
+              "params": {"ts": 1700000002.62, "switch:0": {"id": 0, "apower": 41.7, "output": True,
+              "voltage": 229.4, "current": 0.21, "freq": 50.0, "temperature": {"tC": 31.5, "tF": 88.7},
+              "aenergy": {"total": 17.25, "by_minute": [11.5, 0.0], "minute_ts": 1699999980}}}}  # fmt: skip
+    decoded = read(shelly, "shellypro4pm-f0/events/rpc", notify)
+    assert decoded.readings[0].ts_ms == 1_700_000_002_620
+    assert values(decoded) == {
+        "power_w": 41.7, "voltage_v": 229.4, "current_a": 0.21, "energy_wh": 17.25, "output": 1.0,
+        "temperature_c": 31.5, "switch_0_freq": 50.0,
+    }  # fmt: skip
+    full = {"src": "shellyplusht-b8", "dst": "shellyplusht-b8/events", "method": "NotifyFullStatus",
+            "params": {"ts": 1700000002.5, "ble": {}, "devicepower:0": {"id": 0, "battery": {"V": 5.1,
+            "percent": 80}, "external": {"present": False}}, "humidity:0": {"id": 0, "rh": 51.0},
+            "temperature:0": {"id": 0, "tC": 22.5, "tF": 72.5}, "wifi": {"rssi": -61, "ssid": "x"},
+            "sys": {"unixtime": None, "uptime": 3}}}  # fmt: skip
+    assert values(read(shelly, "shellyplusht-b8/events/rpc", full)) == {
+        "devicepower_0_battery_V": 5.1, "devicepower_0_battery_percent": 80.0,
+        "devicepower_0_external_present": 0.0, "humidity_0_rh": 51.0, "temperature_0_tC": 22.5,
+        "wifi_rssi": -61.0,
+    }  # fmt: skip
+    button = {"src": "x", "dst": "y", "method": "NotifyEvent", "params": {"ts": 1700000001.5, "events": [
+        {"component": "input:0", "id": 0, "event": "single_push", "ts": 1700000001.5}]}}  # fmt: skip
+    assert reason(shelly, "x/events/rpc", button) == "no_values"
     status = {
-        "id": 0,
-        "output": False,
-        "apower": 0.0,
-        "voltage": 237.5,
-        "temperature": {"tC": 21.0},
-    }
+        "id": 0, "source": "init", "output": False, "apower": 0.0, "voltage": 237.5,
+        "temperature": {"tC": 21.0, "tF": 69.8},
+    }  # fmt: skip
     decoded = read(shelly, "shelly1/status/switch:0", status)
     assert decoded.untimed
     assert values(decoded)["voltage_v"] == 237.5
+
+
+def test_shelly_first_generation() -> None:
+    """After "Shelly EM/3EM: MQTT" of the Gen1 device API reference: a bare number per topic."""
+    shelly = shipped("shelly")
     assert values(read(shelly, "shellies/em3/emeter/1/power", b"12.25")) == {"power_1": 12.25}
+    assert values(read(shelly, "shellies/em3/emeter/0/pf", b"-0.93")) == {"pf_0": -0.93}
 
 
 def test_azure_iot_hub() -> None:
-    message = {"messageId": 7, "deviceId": "d", "temperature": 27.5, "humidity": 70.1, "pressure": 100.0,
-               "timestamp": "2025-11-20T10:00:00Z"}  # fmt: skip
-    decoded = read(shipped("azure-iot-hub"), "devices/pump-3/messages/events/%24.ct=json", message)
+    """After "Communicate with your IoT hub using the MQTT protocol" and the quickstart's simulated device."""
+    azure = shipped("azure-iot-hub")
+    topic = "devices/pump-3/messages/events/temperatureAlert=false&%24.ct=application%2Fjson"
+    decoded = read(azure, topic, {"temperature": 26.75, "humidity": 63.5})
+    assert decoded.untimed
+    assert values(decoded) == {"temperature_c": 26.75, "humidity": 63.5}
+    message = {
+        "messageId": 7,
+        "deviceId": "d",
+        "temperature": 27.5,
+        "humidity": 70.1,
+        "pressure": 100.0,
+    }
+    decoded = read(azure, "devices/pump-3/messages/events/", message)
     assert decoded.readings[0].seq == 7
     assert values(decoded) == pytest.approx(
         {"temperature_c": 27.5, "humidity": 70.1, "pressure_bar": 6.89476}
     )
 
 
-def test_io_link_masters() -> None:
+def test_io_link_json_integration() -> None:
+    """After "JSON Integration for IO-Link" (IO-Link community, order no. 10.222), process data."""
+    io_link, topic = shipped("io-link"), "m1/iolink/v1/devices/master1port1/processdata/value"
+    message = {"getData": {"ioLink": {"valid": True, "value": {
+        "pressure": {"value": 3.75, "unit": "bar"}, "SSC1": {"value": True}}}, "cqValue": True}}  # fmt: skip
+    decoded = read(io_link, topic, message)
+    assert str(decoded.readings[0].asset) == "lyon/l1/m1-master1port1"
+    assert values(decoded) == {"pressure_bar": 3.75, "valid": 1.0, "SSC1_value": 1.0}
+    raw = router(signals={"t": {"path": "getData.ioLink.value", "binary": "i16", "scale": 0.1}})
+    message["getData"]["ioLink"]["value"] = [255, 221]  # format=byteArray
+    assert values(read(raw, "t/d", message)) == {"t": pytest.approx(-3.5)}
+
+
+def test_io_link_ifm_notifications() -> None:
+    """After the device manuals of ifm's IO-Link masters, "Service: subscribe", notification format JSON."""
     io_link = shipped("io-link")
-    message = {
-        "getData": {"iolink": {"valid": True, "value": {"pressure": {"value": 4.2, "unit": "bar"}}}}
-    }
-    found = values(read(io_link, "m1/iolink/v1/devices/port1/processdata/value", message))
-    assert found["pressure_bar"] == 4.2
-    assert found["valid"] == 1.0
-    event = {"code": "event", "data": {"eventno": "6317", "payload": {
-        "/iolinkmaster/port[2]/iolinkdevice/pdin": {"code": 200, "data": "00E9FF"}}}}  # fmt: skip
+    point = "/iolinkmaster/port[2]/iolinkdevice/pdin"
+    event = {"code": "event", "cid": 4711, "adr": "", "data": {
+        "eventno": "6317", "srcurl": "/timer[1]/counter/datachanged",
+        "payload": {"/timer[1]/counter": {"code": 200, "data": 1}, point: {"code": 200, "data": "00E9FF"}},
+    }}  # fmt: skip
+    decoded = read(io_link, "ifm/m1/port2", event)
+    assert values(decoded) == pytest.approx({"temperature_c": 23.3})
+    assert decoded.readings[0].seq == 6317
+    event["data"]["eventno"] = "x"
     assert reason(io_link, "ifm/m1/port2", event) == "seq"
     event["data"]["eventno"] = 6317
-    assert values(read(io_link, "ifm/m1/port2", event)) == pytest.approx({"temperature_c": 23.3})
-    event["data"]["payload"]["/iolinkmaster/port[2]/iolinkdevice/pdin"]["data"] = "0"
+    event["data"]["payload"][point]["data"] = "0"
     assert reason(io_link, "ifm/m1/port2", event) == "not_a_number"
 
 
