@@ -22,13 +22,19 @@ from plant.clock import Clock
 from plant.event import Event
 from plant.reading import Reading
 from plant.risk import Risk
-from store.blocks import ReadingPart, check_rollups, merge_readings
+from store.blocks import ReadingPart, check_rollups, merge_readings, merge_rollups
 from store.codec import decode_event, decode_risk
 from store.forwarder import Forwarder
 from store.influx_client import TAG_COLUMNS, Column, InfluxConnection, InfluxError
 from store.influx_seen import overlaid, seen_assets
 from store.journals import Journals
-from store.lines import RECEIVED, risk_line, rollup_lines, signal_name
+from store.lines import (
+    RECEIVED,
+    risk_line,
+    rollup_lines,
+    rollup_parts,
+    signal_name,
+)
 from store.port import Changes, ReadingBlock, RollupBlock, SeenAsset, WriteCount
 from store.settings import InfluxSettings
 from store.sqlite import OWN_JOURNAL, OwnJournal
@@ -45,7 +51,7 @@ _DELIVERY_S = 2.0
 _COUNTING_SHARE = 0.05
 _QUICK_S = 0.25
 _BODY = ("body", "mode")
-_ROLLUPS = 'SELECT * FROM "rollup"'
+_ROLLUP = ("layout", "numbers")
 
 
 class InfluxStore:
@@ -109,7 +115,7 @@ class InfluxStore:
     # -- rollups ----------------------------------------------------------------------------
 
     def write_rollups(self, block: RollupBlock) -> None:
-        """Store rollups, replacing numbers that are there."""
+        """Store rollups, replacing buckets that are there."""
         numbers = check_rollups(block)
         lines = rollup_lines(
             block.asset, block.bucket_ms, block.start_ms, block.signals, block.stats, numbers
@@ -122,25 +128,18 @@ class InfluxStore:
         """Return the rollups whose bucket starts in the range."""
         columns = self._select(
             self.settings.rollup_bucket,
-            f"{_ROLLUPS} WHERE {_of(asset)} AND \"bucket\" = '{bucket_ms}'",
+            f'SELECT "layout", "numbers" FROM "rollup" WHERE {_of(asset)}'  # noqa: S608 - as above
+            f" AND \"bucket\" = '{bucket_ms}'",
             start_ms,
             stop_ms,
-            texts=("bucket",),
+            texts=_ROLLUP,
         )
-        fields = [name for name in columns if "." in name]
-        if not fields:
-            nothing = np.empty((0, 0, 0))
-            return RollupBlock(asset, bucket_ms, np.empty(0, dtype=np.int64), (), (), nothing)
-        pairs = [name.rsplit(".", 1) for name in fields]
-        signals = tuple(sorted({signal for signal, _ in pairs}))
-        stats = tuple(sorted({stat for _, stat in pairs}))
+        if not columns:
+            return merge_rollups(asset, bucket_ms, np.empty(0, dtype=np.int64), [])
         start = columns["time"] // _NS_PER_MS
-        values = np.full((len(start), len(signals), len(stats)), np.nan)
-        signal_at = {name: at for at, name in enumerate(signals)}
-        stat_at = {name: at for at, name in enumerate(stats)}
-        for name, (signal, stat) in zip(fields, pairs, strict=True):
-            values[:, signal_at[signal], stat_at[stat]] = columns[name]
-        return RollupBlock(asset, bucket_ms, start, signals, stats, values)
+        return merge_rollups(
+            asset, bucket_ms, start, rollup_parts(columns["layout"], columns["numbers"])
+        )
 
     # -- events -----------------------------------------------------------------------------
 

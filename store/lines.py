@@ -2,7 +2,7 @@
 
 measurement  tags                                   fields
 reading      asset line site [simulated]            one float per signal, vigie.received_ms [vigie.run_id]
-rollup       asset bucket line site                 one float per signal and statistic: `<signal>.<stat>`
+rollup       asset bucket line site                 layout numbers, and for dashboards `<signal>.<stat>`
 event        asset kind line site [simulated]       body (JSON) mode duration_h planned
 risk         asset line site [simulated]            body (JSON) p_fail_<h>h deviation severity
 
@@ -13,7 +13,9 @@ events of one asset, time and kind, by a hash of mode and key.
 from __future__ import annotations
 
 import zlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from plant.asset import AssetPath
 from plant.event import Event
 from plant.risk import SEVERITIES, Risk
+from store.blocks import RollupPart
 from store.codec import encode_event, encode_risk
 
 RECEIVED = "vigie.received_ms"
@@ -30,6 +33,8 @@ _NS_PER_MS = 1_000_000
 #: Names that a field must not have: InfluxDB's own, and our tags (they would share a column).
 _TAKEN = frozenset({"time", "name", "tags", "site", "line", "asset", "simulated"})
 _PREFIX = "signal."
+#: What dashboards show of a rollup; all its numbers are in one text that nobody needs to read.
+ROLLUP_FIELDS = ("count", "mean", "min", "max")
 
 
 def field_name(signal: str) -> str:
@@ -95,18 +100,32 @@ def rollup_lines(
     stats: Sequence[str],
     values: NDArray[np.float64],
 ) -> list[str]:
-    """Write one line per bucket; a bucket without any number has none."""
-    head = series("rollup", str(asset), f",bucket={bucket_ms}")
-    names = [f"{signal}.{stat}=" for signal in signals for stat in stats]
-    rows = numbers(values.reshape(len(start_ms), -1))
+    """Write one line per bucket: all its numbers in base64, and those that people look at as fields.
+
+    values: little-endian float64[buckets, S, K]. A field per number costs the server ten times as much.
+    """
+    layout = text(orjson.dumps([list(signals), list(stats)]).decode())
+    head = f"{series('rollup', str(asset), f',bucket={bucket_ms}')}layout={layout}"
+    seen = [stats.index(stat) for stat in ROLLUP_FIELDS if stat in stats]
+    names = [f",{signal}.{stats[at]}=" for signal in signals for at in seen]
+    plain = numbers(values[:, :, seen].reshape(len(start_ms), -1))
     lines = []
-    for start, row in zip(start_ms.tolist(), rows, strict=True):
-        fields = ",".join(
-            [name + value for name, value in zip(names, row, strict=True) if value != "null"]
-        )
-        if fields:
-            lines.append(f"{head}{fields} {start}")
+    for start, row, bucket in zip(start_ms.tolist(), plain, values, strict=True):
+        packed = b2a_base64(bucket.tobytes(), newline=False).decode()
+        fields = [name + value for name, value in zip(names, row, strict=True) if value != "null"]
+        lines.append(f'{head},numbers="{packed}"{"".join(fields)} {start}')
     return lines
+
+
+def rollup_parts(layouts: NDArray[Any], packed: NDArray[Any]) -> list[RollupPart]:
+    """Read what `rollup_lines` wrote: the fields `layout` and `numbers`, str[buckets] each."""
+    parts: list[RollupPart] = []
+    for layout in dict.fromkeys(layouts):
+        rows = np.flatnonzero(layouts == layout)
+        signals, stats = (tuple(names) for names in orjson.loads(layout))
+        flat = np.frombuffer(b"".join(map(a2b_base64, packed[rows])), dtype="<f8")
+        parts.append((rows, signals, stats, flat.reshape(len(rows), len(signals), len(stats))))
+    return parts
 
 
 def event_ns(event: Event) -> int:

@@ -195,6 +195,18 @@ def test_rollups_with_other_signals_are_laid_side_by_side(store: Store) -> None:
     )
 
 
+def test_a_very_wide_rollup_gives_way_to_a_narrow_one(store: Store) -> None:
+    names = tuple(f"signal_{n:04d}" for n in range(2_500))  # more than one text of InfluxDB holds
+    wide = np.random.default_rng(0).normal(size=(1, len(names), 3))
+    store.write_rollups(rollups([0], names, wide))
+    block = store.read_rollups(PUMP, 600_000, 0, 1)
+    assert block.signals == names
+    assert stats_equal(block, ("count", "mean", "m2"), wide)
+    store.write_rollups(rollups([0], ("a",), np.ones((1, 1, 3))))
+    block = store.read_rollups(PUMP, 600_000, 0, 1)
+    assert (block.signals, block.values.tolist()) == (("a",), [[[1.0, 1.0, 1.0]]])
+
+
 @EXAMPLES
 @given(
     starts=st.lists(st.integers(-9_000_000, 9_000_000), min_size=1, max_size=6, unique=True),
