@@ -14,7 +14,10 @@ real Mosquitto; each runs in a process of its own, whose CPU time and memory are
     influx       Vigie from the broker to InfluxDB 2: ingest and forwarder, counted in InfluxDB
     telegraf     Telegraf mqtt_consumer to influxdb_v2, when it is on the path (DESIGN: v1.30.3)
 
-The last line holds the ratios. `lost` counts messages that are not where they should be.
+The last line holds the ratios. `lost` counts messages that are not where they should be. `cpu_s` is what
+the measured processes used, their start included; `broker_cpu_s` and `influxd_cpu_s` what the servers used
+meanwhile. `cores_msgs_per_s` is what all cores of this machine could give at that cost: no arrangement of
+the same work is faster.
 """
 
 from __future__ import annotations
@@ -22,147 +25,37 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import orjson
-import paho.mqtt.client as mqtt
-import psutil
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
+from benchmarks.ingest_child import peak_mib
+from benchmarks.ingest_rig import (
+    BASE_MS,
+    DEADLINE_S,
+    MACHINES,
+    SIGNALS,
+    Bench,
+    contract_filters,
+    finish,
+    readings,
+    server_cpu_s,
+    with_servers,
+)
+from benchmarks.report import say
 from ingest.settings import IngestSettings
-from plant.topics import Topics
 from store.schema import connect, journal_files
 from vigie.servers import Influxd, Mosquitto
 
-MACHINES = 20
-BASE_MS = 1_700_000_000_000
-RECEIVE_MAXIMUM = IngestSettings().receive_maximum
-SIGNALS = ("temperature", "vibration_rms", "current", "pressure", "rpm", "flow", "level", "torque")
 CASES = (
     "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "telegraf",
 )  # fmt: skip
-DEADLINE_S = 180.0
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def readings(count: int, seed: int) -> list[bytes]:
-    """The payloads of one machine: eight values with the digits real sensors send."""
-    random_source = random.Random(seed)
-    return [
-        orjson.dumps(
-            {
-                "ts": BASE_MS + i * 100,
-                "values": {name: round(random_source.gauss(50, 10), 2) for name in SIGNALS},
-            }
-        )
-        for i in range(count)
-    ]
-
-
-class Bench:
-    """One broker, the number of messages, and what every case needs."""
-
-    def __init__(self, broker: Mosquitto, messages: int, seed: int, scratch: Path) -> None:
-        self.broker = broker
-        self.messages = messages // MACHINES * MACHINES
-        self.seed = seed
-        self.scratch = scratch
-
-    def open_session(self, client_id: str, filters: list[str], protocol: int) -> None:
-        """Subscribe once and go away: the broker queues from now on."""
-        client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=protocol,
-            clean_session=None if protocol == mqtt.MQTTv5 else False,
-        )
-        subscribed = threading.Event()
-        client.on_connect = lambda c, *_: c.subscribe([(f, 1) for f in filters])
-        client.on_subscribe = lambda *_: subscribed.set()
-        if protocol == mqtt.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = 3600
-            client.connect("127.0.0.1", self.broker.port, clean_start=False, properties=properties)
-        else:
-            client.connect("127.0.0.1", self.broker.port)
-        client.loop_start()
-        assert subscribed.wait(10)
-        client.disconnect()
-        client.loop_stop()
-
-    def fill(self) -> None:
-        """Queue all messages at the broker. One mosquitto_pub per machine: past 65,535 it ends early."""
-        each = self.messages // MACHINES
-        for machine in range(MACHINES):
-            lines = b"\n".join(readings(each, self.seed + machine)) + b"\n"
-            topic = f"plant/lyon/l1/pump-{machine}/telemetry"
-            command = ["mosquitto_pub", "-p", str(self.broker.port), "-t", topic, "-q", "1", "-l"]
-            subprocess.run(command, input=lines, check=True)
-
-    def prepare(self, case: str, filters: list[str], workers: int = 1, *, v5: bool = True) -> None:
-        for worker in range(workers):
-            client_id = (
-                case if case in {"paho", "raw_socket", "telegraf"} else f"{case}-ingest-{worker}"
-            )
-            self.open_session(client_id, filters, mqtt.MQTTv5 if v5 else mqtt.MQTTv311)
-        self.fill()
-
-    def child(self, case: str, spec: dict[str, Any]) -> subprocess.Popen[bytes]:
-        spec = {
-            "port": self.broker.port,
-            "messages": self.messages,
-            "workers": 1,
-            "receive_maximum": RECEIVE_MAXIMUM,
-            **spec,
-        }
-        command = [sys.executable, "-m", "benchmarks.ingest_child", case, json.dumps(spec)]
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-
-    def figures(self, seconds: float, stored: int, usage: Any) -> dict[str, Any]:
-        rate = self.messages / seconds if seconds > 0 else 0.0
-        return {
-            "messages": self.messages,
-            "msgs_per_s": round(rate),
-            "values_per_s": round(rate * len(SIGNALS)),
-            "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-            "peak_mib": round(usage.ru_maxrss / 1024, 1),
-            "lost": self.messages - stored,
-        }
-
-
-def server_cpu_s(server: Influxd | Mosquitto) -> float:
-    """CPU seconds a server has used since its start."""
-    assert server.process is not None
-    times = psutil.Process(server.process.pid).cpu_times()
-    return round(times.user + times.system, 2)
-
-
-def finish(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
-    """Wait for a child; return what it said and what it used (its own children included)."""
-    assert process.stdout is not None
-    said = json.loads(process.stdout.read() or b'{"first": 0, "last": 0, "stored": 0}')
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return said, usage
-
-
-def contract_filters(prefix: str = "") -> list[str]:
-    return [prefix + topic for topic in Topics().subscriptions()]
 
 
 def in_journals(data_dir: Path) -> int:
@@ -180,16 +73,15 @@ def in_journals(data_dir: Path) -> int:
 def case_paho(bench: Bench) -> dict[str, Any]:
     bench.prepare("paho", contract_filters())
     said, usage = finish(bench.child("paho", {"client_id": "paho"}))
-    return bench.figures(said["last"] - said["first"], said["stored"], usage)
+    return bench.figures(said["last"] - said["first"], said["stored"], usage, said["peak_mib"])
 
 
 def case_raw_socket(bench: Bench) -> dict[str, Any]:
     bench.prepare("raw_socket", contract_filters())
     before = server_cpu_s(bench.broker)
     said, usage = finish(bench.child("raw_socket", {"client_id": "raw_socket"}))
-    return bench.figures(said["last"] - said["first"], said["stored"], usage) | {
-        "broker_cpu_s": round(server_cpu_s(bench.broker) - before, 2)
-    }
+    figures = bench.figures(said["last"] - said["first"], said["stored"], usage, said["peak_mib"])
+    return with_servers(figures, broker_cpu_s=server_cpu_s(bench.broker) - before)
 
 
 def _to_journal(bench: Bench, case: str, **spec: Any) -> dict[str, Any]:
@@ -197,10 +89,14 @@ def _to_journal(bench: Bench, case: str, **spec: Any) -> dict[str, Any]:
     prefix = f"$share/{IngestSettings().share_group}/" if workers > 1 else ""
     bench.prepare(case, contract_filters(prefix), workers)
     data_dir = bench.scratch / case
+    before = server_cpu_s(bench.broker)
     said, usage = finish(
         bench.child("journal", {"client_id": case, "data_dir": str(data_dir), **spec})
     )
-    return bench.figures(said["last"] - said["first"], in_journals(data_dir), usage)
+    figures = bench.figures(
+        said["last"] - said["first"], in_journals(data_dir), usage, said["peak_mib"]
+    )
+    return with_servers(figures, broker_cpu_s=server_cpu_s(bench.broker) - before)
 
 
 def case_stock(bench: Bench) -> dict[str, Any]:
@@ -282,7 +178,7 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         influxd_cpu_s = server_cpu_s(server)
         stored = count_in_influx(server, server.bucket, "bare", "flow")
-    figures = bench.figures(seconds, stored, usage)
+    figures = bench.figures(seconds, stored, usage, peak_mib())
     spent = before.ru_utime + before.ru_stime
     figures["cpu_s"] = round(figures["cpu_s"] - spent, 2)
     figures["influxd_cpu_s"] = influxd_cpu_s
@@ -292,6 +188,7 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
 def case_influx(bench: Bench) -> dict[str, Any]:
     data_dir = bench.scratch / "influx"
     bench.prepare("influx", contract_filters())
+    before = server_cpu_s(bench.broker)
     with Influxd() as server:
         settings = {
             "url": server.url, "org": server.org, "bucket": server.bucket,
@@ -305,17 +202,17 @@ def case_influx(bench: Bench) -> dict[str, Any]:
         assert forwarder.stdin is not None
         forwarder.stdin.write(b"\n")
         forwarder.stdin.close()
-        _, usage = finish(forwarder)
-    figures = bench.figures(seconds, found, usage)
+        forwarded, usage = finish(forwarder)
+    peak = said["peak_mib"] + forwarded["peak_mib"]
+    figures = bench.figures(seconds, found, usage, peak)
     # From the first points seen to the last: the start of the processes is not throughput.
     rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
     figures["msgs_per_s"] = round(rate)
     figures["values_per_s"] = round(rate * len(SIGNALS))
     figures["cpu_s"] = round(figures["cpu_s"] + ingest_usage.ru_utime + ingest_usage.ru_stime, 2)
-    figures["peak_mib"] = round((usage.ru_maxrss + ingest_usage.ru_maxrss) / 1024, 1)
-    figures["influxd_cpu_s"] = influxd_cpu_s
     figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
-    return figures
+    broker_cpu_s = server_cpu_s(bench.broker) - before
+    return with_servers(figures, broker_cpu_s=broker_cpu_s, influxd_cpu_s=influxd_cpu_s)
 
 
 TELEGRAF = """
@@ -366,11 +263,11 @@ def case_telegraf(bench: Bench) -> dict[str, Any] | None:
         early, seconds, found = watch_influx(
             bench, server, server.bucket, "mqtt_consumer", "values_flow"
         )
-        influxd_cpu_s = server_cpu_s(server)
+        influxd_cpu_s, peak = server_cpu_s(server), peak_mib(process.pid)
         process.terminate()
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
-    figures = bench.figures(seconds, found, usage)
+    figures = bench.figures(seconds, found, usage, peak)
     rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
     figures["msgs_per_s"] = round(rate)
     figures["values_per_s"] = round(rate * len(SIGNALS))
