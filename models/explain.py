@@ -77,7 +77,7 @@ def drivers(
 def deviation_drivers(bundle: Bundle, x: FloatArray, count: int) -> tuple[Driver, ...]:
     """Return the signals farthest from healthy, for a machine without a window.
 
-    `contribution` is then the distance in healthy spreads.
+    `contribution` is then its distance from healthy, 1 being the limit of a single signal.
     """
     model = bundle.deviation
     if model.rows == 0:

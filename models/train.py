@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import structlog
-from numpy.typing import NDArray
 
 from features.table import FeatureTable
 from models.bins import FloatArray
 from models.bundle import Bundle, to_files
-from models.columns import standing
+from models.columns import views
 from models.crossfit import Progress
 from models.deviation import DeviationModel, fit_deviation
 from models.hazard import as_input
+from models.healthy import healthy_rows
 from models.labels import Labels, label_rows
 from models.lifetime import fit_lifetime
 from models.modes import fit_modes
@@ -133,23 +133,12 @@ def one_kind(table: FeatureTable, kind: str | None) -> tuple[FeatureTable, str]:
     return (table if kinds == [kind] else table.of_kind(kind)), kind
 
 
-def healthy_rows(table: FeatureTable, labels: Labels, settings: ModelSettings) -> NDArray[np.bool_]:
-    """Tell which rows count as healthy, bool[n]: the first share of each life.
-
-    A life cut by its end of observation may have been long already: its share is of what was seen.
-    """
-    start = np.array([life.start_ms for life in labels.lives], dtype=np.int64)
-    length = np.array([life.stop_ms - life.start_ms for life in labels.lives], dtype=np.int64)
-    age = table.ts_ms - start[labels.life]
-    return (labels.life >= 0) & (age <= settings.healthy_share * length[labels.life])
-
-
 def _healthy(table: FeatureTable, labels: Labels, settings: ModelSettings) -> DeviationModel:
     rows = np.flatnonzero(healthy_rows(table, labels, settings))
     rows = rows[:: max(1, -(-len(rows) // _HEALTHY_ROWS))]
     groups = pd.factorize(table.assets[rows], sort=True)[0].astype(np.int64)
     return fit_deviation(
-        as_input(table.X[rows]), table.ts_ms[rows], groups, standing(table.catalogue), settings
+        as_input(table.X[rows]), table.ts_ms[rows], groups, views(table.catalogue), settings
     )
 
 

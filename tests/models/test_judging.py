@@ -13,7 +13,6 @@ from models.bins import expand
 from models.bundle import Bundle
 from models.calibrate import fit_hazard_calibration, fit_window_levels
 from models.curve import SurvivalCurves, from_hazards
-from models.deviation import fit_deviation
 from models.drift import check_drift, should_retrain
 from models.evaluate import Said, alarms, backtest
 from models.found import infer_findings, last_rows
@@ -118,32 +117,6 @@ def test_few_codes_are_taken_as_they_are(settings: ModelSettings, history: Histo
     findings = infer_findings(labels, rows, np.ones((len(rows), 1)), settings)
     assert findings.learned == 0
     assert set(findings.p) <= {0.0, 1.0}
-
-
-def test_healthy_machines_rarely_pass_the_limit() -> None:
-    rng = np.random.default_rng(0)
-    n = 6 * 24 * 90
-    ts = np.tile(np.arange(n // 6) * HOUR_MS, 6).astype(np.int64)
-    groups = np.repeat(np.arange(6), n // 6)
-    mixing = rng.normal(size=(5, 5))
-    X = rng.normal(size=(n, 5)) @ mixing + 20
-    settings = ModelSettings(false_alarms_per_month=0.5)
-    model = fit_deviation(X, ts, groups, np.arange(5), settings)
-    fresh = rng.normal(size=(24 * 30 * 20, 5)) @ mixing + 20
-    assert np.sum(model.score(fresh) > 1) / 20 < 3  # passings per machine-month of independent rows
-    assert np.all(model.score(fresh[:50] + 8 * mixing[0]) > 1)
-    assert np.isnan(model.score(np.full((1, 5), np.nan)))[0]
-
-
-def test_nothing_healthy_gives_no_deviation() -> None:
-    model = fit_deviation(
-        np.zeros((3, 2)),
-        np.zeros(3, np.int64),
-        np.zeros(3, np.int64),
-        np.arange(2),
-        ModelSettings(),
-    )
-    assert np.isnan(model.score(np.zeros((2, 2)))).all()
 
 
 def test_lifetime_is_kaplan_meier_by_hand(history: History, settings: ModelSettings) -> None:
