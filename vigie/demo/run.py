@@ -6,6 +6,8 @@ it judges the machines, so a slow computer takes longer but sees the same.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -96,6 +98,7 @@ class Demo:
         """Simulate the past, train, then play the plant until told to stop or out of days."""
         options = self.options
         tell(f"simulating {options.past_days:.0f} days of the plant's past", 0.0)
+        compiler = _compile()
         past = simulate(
             "demo", seed=options.seed, days=options.past_days, interval_s=options.interval_s
         )
@@ -106,6 +109,7 @@ class Demo:
         store = context.open_store()
         try:
             write_history(store, past, lambda share: tell("writing the past into the store", share))
+            compiler.wait()
             self._train(context, store, past, tell)
             self._live(context, store, past, clock, show)
             return self._result(store, past)
@@ -176,3 +180,15 @@ class Demo:
             lead_hours=hit.lead_hours if hit else None,
             wall_s=round(time.monotonic() - self._began, 1),
         )
+
+
+def _compile() -> subprocess.Popen[bytes]:
+    """Begin to compile the features' kernels in a process of its own; only the first start needs it.
+
+    It is as quiet as it is optional: what is wrong there shows again when the kernels are used here.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", "from features.warm import warm_up; warm_up()"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
