@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from ingest.collector import spare_collector
 from vigie.logs import configure_logs
 
 DEADLINE_S = 180.0
@@ -118,6 +119,7 @@ def journal(spec: dict[str, Any]) -> dict[str, Any]:
         )
     else:
         work = Subscriber(broker, settings, Plant(), Journal(journal_path(data_dir)), SystemClock())
+    spare_collector()
     work.start(10)
     until = time.time() + DEADLINE_S
     while time.time() < until:
@@ -165,6 +167,7 @@ def forward(spec: dict[str, Any]) -> dict[str, Any]:
     from store.settings import InfluxSettings
 
     forwarder = Forwarder(InfluxSettings(**spec["influx"]), Path(spec["data_dir"]), SystemClock())
+    spare_collector()
     forwarder.start()
     sys.stdin.readline()
     forwarder.close()

@@ -7,7 +7,6 @@ Each worker has its own MQTT session and its own journal; the broker deals the m
 from __future__ import annotations
 
 import contextlib
-import gc
 import multiprocessing
 import signal
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from ingest.client import unreachable
+from ingest.collector import spare_collector
 from ingest.settings import BrokerSettings, IngestSettings
 from ingest.stats import IngestStats
 from ingest.subscriber import Subscriber
@@ -181,9 +181,7 @@ def _work(
     if prepare is not None:
         prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    # Messages come and go by the thousand and hold no circles: looking for some takes a tenth of the time.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    spare_collector()
     journal = open_journal(
         worker_journal(data_dir, worker),
         SystemClock(),

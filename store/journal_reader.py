@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,11 +175,7 @@ class JournalReader:
 
     def _sound(self, rows: list[Any]) -> list[Any]:
         """Return the rows whose checksum holds; report the others."""
-        crc = schema.reading_crc
-        try:
-            sound = [row for row in rows if crc(*row[:8]) == row[8]]
-        except _NOT_A_ROW:  # a flipped bit may change a column's type
-            sound = [row for row in rows if _holds(row)]
+        sound = sound_readings(rows)
         if len(sound) != len(rows):
             self._report(len(rows) - len(sound))
         return sound
@@ -266,6 +263,16 @@ class JournalReader:
             pass  # a flipped bit may change a column's type
         self._report(1)
         return None
+
+
+def sound_readings(rows: list[Any]) -> list[Any]:
+    """Return the rows of the table `reading` whose checksum holds."""
+    crc32, head = zlib.crc32, schema.READING_HEAD
+    try:
+        # schema.reading_crc, written out: a call for each row would take half as long again.
+        return [row for row in rows if crc32(row[7], crc32(head(*row[:7]))) == row[8]]
+    except _NOT_A_ROW:  # a flipped bit may change a column's type
+        return [row for row in rows if _holds(row)]
 
 
 def _holds(row: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.job import FeatureJob
+from ingest.collector import spare_collector
 from ingest.health import health_figures, health_problem
 from ingest.retire import retire_workers
 from ingest.subscriber import Subscriber
@@ -88,6 +89,7 @@ def open_intake(context: Context) -> Iterator[Intake]:
             stack.callback(forwarder.close)
             forwarder.start()
         stack.callback(subscriber.stop)
+        spare_collector()
         subscriber.start(wait_s=_CONNECT_WAIT_S)
         yield Intake(subscriber, forwarder)
 
