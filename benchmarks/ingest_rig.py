@@ -116,9 +116,11 @@ class Bench:
         }
 
 
-def with_servers(figures: dict[str, Any], **servers_cpu_s: float) -> dict[str, Any]:
+def with_servers(
+    figures: dict[str, Any], start_cpu_s: float, **servers_cpu_s: float
+) -> dict[str, Any]:
     """Add what the servers used, and the rate at which all cores would be busy with all of it."""
-    spent = figures["cpu_s"] + sum(servers_cpu_s.values())
+    spent = figures["cpu_s"] - start_cpu_s + sum(servers_cpu_s.values())
     bound = (os.cpu_count() or 1) * figures["messages"] / spent
     rounded = {name: round(cpu_s, 2) for name, cpu_s in servers_cpu_s.items()}
     return {**figures, **rounded, "cores_msgs_per_s": round(bound)}
