@@ -128,9 +128,8 @@ class Bench:
 
     def ai4i(self) -> None:
         """Print AI4I."""
-        emit(
-            "model", "ai4i", **rounded(milling.run(self.folder, self.seed)), seed=self.seed, folds=5
-        )
+        for case, f in milling.run(self.folder, self.seed):
+            emit("model", f"ai4i-{case}", **rounded(f), seed=self.seed, folds=5)
 
     def speed(self) -> None:
         """Print training and scoring speed."""
