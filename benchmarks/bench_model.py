@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from benchmarks.model import anomaly, azure, censoring, midlife, milling, policy, speed
+from benchmarks.model import anomaly, azure, censoring, midlife, milling, policy, speed, strangers
 from benchmarks.model.turbofan import MODEL, Turbofans, official, turbofans
 from benchmarks.report import data_dir, emit, say
 from models.bundle import Bundle
@@ -121,6 +121,11 @@ class Bench:
         for case, f in anomaly.nab(self.folder, self.seed):
             emit("model", case, **rounded(f), seed=self.seed)
 
+    def deviation(self) -> None:
+        """Print the deviation on machines it never saw."""
+        for case, f in strangers.run(self.seed, self.quick):
+            emit("model", f"deviation-{case}", **rounded(f), seed=self.seed)
+
     def skab(self) -> None:
         """Print SKAB valve 1."""
         for case, f in anomaly.skab(self.folder, self.seed):
@@ -198,6 +203,7 @@ def main() -> None:
         "policy": bench.policy,
         "midlife": bench.midlife,
         "azure": bench.azure,
+        "deviation": bench.deviation,
         "nab": bench.nab,
         "skab": bench.skab,
         "ai4i": bench.ai4i,
