@@ -10,7 +10,7 @@ from plant.times import DAY_MS
 from serve.kpi.alarms import AlarmStory, FailureStory, alarm_stories, failure_stories
 from serve.kpi.figure import Kpi
 from serve.kpi.scope import Scope
-from serve.kpi.stats import bootstrap, median_rows, poisson, wilson
+from serve.kpi.stats import interval, mean_rows, median_rows, poisson, wilson
 
 OWN = "Vigie, docs/kpi.md"
 YEAR_H = 8_766.0
@@ -114,7 +114,7 @@ def false_alarms(scope: Scope, stories: Stories) -> Kpi:
 def lead_time(scope: Scope, stories: Stories) -> Kpi:
     """Median hours between the first alarm and the failure. Example: 10, 30, 50 h: 30 h."""
     leads = [f.lead_h for f in stories.failures if f.lead_h is not None]
-    low, high = _interval(scope, leads)
+    low, high = interval(leads, median_rows, scope.settings)
     unseen = len(stories.failures) - len(leads)
     return Kpi(
         name="lead_time_h",
@@ -179,7 +179,7 @@ def time_to_value(scope: Scope, stories: Stories) -> Kpi:
         first = min((a.raised_ms for a in stories.right if a.asset == machine.asset), default=None)
         if first is not None and machine.first_reading_ms is not None:
             waits.append((first - machine.first_reading_ms) / DAY_MS)
-    low, high = _interval(scope, waits)
+    low, high = interval(waits, median_rows, scope.settings)
     return Kpi(
         name="time_to_value_d",
         label="Time to value, median",
@@ -202,7 +202,7 @@ def freshness(scope: Scope) -> Kpi:
     known = [(m.fresh_h, scope.hours_of(m)) for m in scope.machines if m.fresh_h is not None]
     hours = sum(h for _, h in known)
     shares = [fresh / h for fresh, h in known if h > 0]
-    low, high = _interval(scope, shares)
+    low, high = interval(shares, mean_rows, scope.settings)
     return Kpi(
         name="sla_fresh",
         label="Service level of Vigie",
@@ -266,16 +266,3 @@ def _median(values: Sequence[float]) -> float | None:
         return None
     ordered, half = sorted(values), len(values) // 2
     return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
-def _interval(scope: Scope, values: Sequence[float]) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        return None, None
-    settings = scope.settings
-    return bootstrap(
-        values,
-        median_rows,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=settings.seed,
-    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from serve.kpi.figure import Kpi
 from serve.kpi.scope import Scope
-from serve.kpi.stats import bootstrap, mean_rows, poisson
+from serve.kpi.stats import interval, mean_rows, poisson
 
 
 def stoppage(scope: Scope) -> list[Kpi]:
@@ -45,7 +45,7 @@ def availability(scope: Scope) -> Kpi:
         for i, m in enumerate(scope.machines)
         if scope.hours_of(m) > 0
     ]
-    low, high = _boot(scope, up)
+    low, high = interval(up, mean_rows, scope.settings)
     return Kpi(
         name="availability",
         label="Availability",
@@ -75,7 +75,7 @@ def oee_availability(scope: Scope) -> Kpi:
         if mine > 0:
             busy, lost = busy + mine, lost + stopped
             rates.append((mine - stopped) / mine)
-    low, high = _boot(scope, rates)
+    low, high = interval(rates, mean_rows, scope.settings)
     return Kpi(
         name="oee_availability",
         label="OEE, availability part",
@@ -126,7 +126,7 @@ def mttr(scope: Scope) -> Kpi:
     Worked example: repairs of 2, 4 and 9 h: 5 h.
     """
     hours = [stop.hours for stop in scope.repairs()]
-    low, high = _boot(scope, hours)
+    low, high = interval(hours, mean_rows, scope.settings)
     missing = len(scope.failures()) - len(hours)
     return Kpi(
         name="mttr_h",
@@ -148,16 +148,3 @@ def mttr(scope: Scope) -> Kpi:
 
 def _down(scope: Scope, index: int) -> tuple[float, float]:
     return replace(scope, machines=(scope.machines[index],)).stopped_h()
-
-
-def _boot(scope: Scope, values: list[float]) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        return None, None
-    settings = scope.settings
-    return bootstrap(
-        values,
-        mean_rows,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=settings.seed,
-    )

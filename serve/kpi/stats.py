@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from serve.kpi.settings import KpiSettings
+
 Interval = tuple[float, float]
 
 
@@ -20,7 +22,9 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
     p = right / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # Rounding must not leave a trace of a bound that is none.
+    low = 0.0 if right == 0 else max(centre - half, 0.0)
+    return low, 1.0 if right == n else min(centre + half, 1.0)
 
 
 def poisson(count: int, exposure: float, confidence: float = 0.95) -> Interval:
@@ -53,6 +57,23 @@ def bootstrap(
     drawn = statistic(values[rng.integers(0, len(values), (resamples, len(values)))])
     tail = (1 - confidence) / 2
     return float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
+
+
+def interval(
+    values: Sequence[float],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    settings: KpiSettings,
+) -> tuple[float | None, float | None]:
+    """Return the bootstrap's interval as the settings want it; (None, None) below two values."""
+    if len(values) < 2:
+        return None, None
+    return bootstrap(
+        values,
+        statistic,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
 
 
 def mean_rows(drawn: NDArray[np.float64]) -> NDArray[np.float64]:

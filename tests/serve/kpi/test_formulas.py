@@ -265,6 +265,8 @@ def test_wilson_is_scipys(right: int, wrong: int) -> None:
     if n == 0:
         assert wilson(0, 0) == (0, 1)
         return
+    assert (wilson(right, n)[0] == 0) == (right == 0)
+    assert (wilson(right, n)[1] == 1) == (wrong == 0)
     theirs = scipy_stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
     assert wilson(right, n) == (
         pytest.approx(theirs.low, abs=1e-9),
