@@ -271,13 +271,15 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         hazard = HazardModel(
             edges, texts, offsets, float(h["intercept"]), float(h["slope"]), float(h["tilt"])
         )
-        if any(forest.features != len(features) + 1 for forest in hazard.forests):
+        if any(f.features - f.horizons != len(features) for f in hazard.forests):
             raise ValueError("hazard features")
     windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
     if m["heads"] is not None:
         h = m["heads"]
         texts = tuple(files[f"head-{i}.txt"].decode() for i in range(int(h["members"])))
         heads = Heads(texts, float(h["cap_h"]), float(h["share"]))
+        if not texts or any(forest.features != len(features) for forest in heads.forests):
+            raise ValueError("head features")
     if m["modes"] is not None:
         d = m["modes"]
         modes = ModeModel(

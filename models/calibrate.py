@@ -8,7 +8,8 @@ Windows: the 10 % and 90 % points are conformal (distributional form, Chernozhuk
 2021, DOI 10.1073/pnas.2107794118). The score of a landmark is u = F(T), the predicted probability
 of failing by the time it did; for a censored one u is only known to exceed F(C), so the scores'
 distribution is estimated by Kaplan–Meier, which weights for censoring. Levels are found per band of
-predicted median.
+predicted median. Rows of one life are not independent, so lives are counted, and held-out lives
+decide how wide is honest (Dunn, Wasserman & Ramdas 2023, DOI 10.1080/01621459.2022.2060112).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _RIDGE = 4.0  # pseudo-events that vote for "no change"
 #: Bands of the predicted median, as shares of the horizon.
 BANDS = (0.0, 0.06, 0.12, 0.2, 0.35, 0.6, np.inf)
 _MIN_BAND = 60
+_FOLDS = 5
+#: Shares of the nominal tail to try, until held-out lives are covered.
+_NARROWER = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +88,76 @@ def fit_window_levels(
     ttf_h: FloatArray,
     observed: NDArray[np.bool_],
     coverage: float,
-    weight: FloatArray | None = None,
+    weight: FloatArray,
+    life: NDArray[np.int64],
 ) -> WindowLevels:
-    """Find the levels on out-of-fold curves, each landmark with its weight (1 without).
+    """Find the levels on out-of-fold curves, each landmark with its weight and the life it is of.
 
-    A thin band takes the levels of all bands together.
+    Lives are what can be exchanged, not rows: each weighs the same however long it was, and the share
+    left outside is narrowed until lives that were held out are covered as often as asked. A
+    thin band takes the levels of all bands together.
     """
-    weight = np.ones(len(ttf_h)) if weight is None else weight
     horizon = curves.horizon_h
-    seen = np.minimum(ttf_h, horizon)
-    rows = np.arange(len(curves))
-    u = 1.0 - _survival_at(curves, rows, seen)
-    event = observed & (ttf_h <= horizon)
+    u = 1.0 - _survival_at(curves, np.arange(len(curves)), np.minimum(ttf_h, horizon))
+    _, life = np.unique(life, return_inverse=True)
+    per_life = np.bincount(life, weights=weight)
+    weight = np.where(weight > 0, weight / np.maximum(per_life[life], 1e-12), 0.0)
     bands = tuple(float(share * horizon) for share in BANDS[:-1])
-    median = curves.quantile_h(0.5)
+    band = np.searchsorted(bands, curves.quantile_h(0.5), side="right") - 1
+    scores = _Scores(u, observed & (ttf_h <= horizon), weight, band, life)
     tail = (1.0 - coverage) / 2
-    whole = _levels(u, event, weight, tail)
-    low, high = [], []
-    for lower, upper in zip(bands, (*bands[1:], np.inf), strict=True):
-        inside = (median >= lower) & (median < upper)
-        enough = int(np.count_nonzero(inside & event)) >= _MIN_BAND
-        a, b = _levels(u[inside], event[inside], weight[inside], tail) if enough else whole
-        low.append(a)
-        high.append(b)
-    return WindowLevels(bands, tuple(low), tuple(high))
+    tails = tail * np.array(_NARROWER)
+    covered = np.maximum.accumulate(_held_out_coverage(scores, tails, len(bands)))
+    chosen = np.interp(coverage, covered, tails)
+    low, high = _band_levels(scores, np.array([chosen]), len(bands))
+    return WindowLevels(bands, tuple(low[:, 0].tolist()), tuple(high[:, 0].tolist()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """u float64[n] of landmarks, whether it is the failure's (else a lower bound), weight, band, life."""
+
+    u: FloatArray
+    event: NDArray[np.bool_]
+    weight: FloatArray
+    band: NDArray[np.int64]
+    life: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.bool_]) -> _Scores:
+        return _Scores(
+            self.u[rows], self.event[rows], self.weight[rows], self.band[rows], self.life[rows]
+        )
+
+
+def _held_out_coverage(scores: _Scores, tails: FloatArray, bands: int) -> FloatArray:
+    """Return how often lives are covered by the levels of other lives, float64[tails]."""
+    fold = scores.life % _FOLDS
+    covered, total = np.zeros(len(tails)), 0.0
+    for k in range(_FOLDS):
+        low, high = _band_levels(scores.take(fold != k), tails, bands)
+        for b in range(bands):
+            judged = scores.take((fold == k) & (scores.band == b))
+            if not judged.event.any():
+                continue
+            u, cdf = _distribution(judged)
+            steps = np.r_[0.0, cdf]
+            inside = steps[np.searchsorted(u, high[b], side="right")]
+            inside -= steps[np.searchsorted(u, low[b], side="left")]
+            share = float(judged.weight.sum())
+            covered += share * inside
+            total += share
+    return covered / total if total > 0 else np.zeros(len(tails))
+
+
+def _band_levels(scores: _Scores, tails: FloatArray, bands: int) -> tuple[FloatArray, FloatArray]:
+    """Return the levels of each band and tail, two float64[bands, tails]."""
+    whole = _levels(scores, tails)
+    low, high = np.empty((bands, len(tails))), np.empty((bands, len(tails)))
+    for b in range(bands):
+        inside = scores.take(scores.band == b)
+        enough = int(np.count_nonzero(inside.event)) >= _MIN_BAND
+        low[b], high[b] = _levels(inside, tails) if enough else whole
+    return low, high
 
 
 def _survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatArray) -> FloatArray:
@@ -122,16 +172,22 @@ def _survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatAr
     )
 
 
-def _levels(
-    u: FloatArray, event: NDArray[np.bool_], weight: FloatArray, tail: float
-) -> tuple[float, float]:
-    """Return the u by which `tail` and 1 - `tail` of the failures have come (Kaplan–Meier)."""
-    if np.count_nonzero(event) < 20:
-        return tail, 1.0 - tail
-    order = np.lexsort((~event, u))
-    u, event, weight = u[order], event[order], weight[order]
+def _levels(scores: _Scores, tails: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the u by which each tail and 1 - tail of the failures have come, float64[tails] each."""
+    if np.count_nonzero(scores.event) < 20:
+        return tails, 1.0 - tails
+    u, cdf = _distribution(scores)
+    last = len(u) - 1
+    low = np.where(cdf[-1] >= tails, u[np.minimum(np.searchsorted(cdf, tails), last)], tails)
+    far = 1.0 - tails
+    high = np.where(cdf[-1] >= far, u[np.minimum(np.searchsorted(cdf, far), last)], far)
+    return np.clip(low, 0.002, 0.49), np.clip(high, 0.51, 0.998)
+
+
+def _distribution(scores: _Scores) -> tuple[FloatArray, FloatArray]:
+    """Return the scores in order and the share of failures come by each (Kaplan–Meier)."""
+    order = np.lexsort((~scores.event, scores.u))
+    u, event, weight = scores.u[order], scores.event[order], scores.weight[order]
     at_risk = np.cumsum(weight[::-1])[::-1]
     cdf = 1.0 - np.cumprod(1.0 - np.minimum(event * weight / np.maximum(at_risk, 1e-12), 1.0))
-    low = float(u[np.argmax(cdf >= tail)]) if cdf[-1] >= tail else tail
-    high = float(u[np.argmax(cdf >= 1 - tail)]) if cdf[-1] >= 1 - tail else 1.0 - tail
-    return float(np.clip(low, 0.002, 0.49)), float(np.clip(high, 0.51, 0.998))
+    return u, np.asarray(cdf, dtype=np.float64)

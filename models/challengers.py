@@ -73,7 +73,7 @@ def _classifier(
     y = (observed & (ttf_h <= horizon_h))[known]
     if not y.any() or y.all():
         return np.full(len(Z), float(y.mean()) if len(y) else 0.0)
-    params = parameters(settings, settings.seed, int(known.sum()))
+    params = parameters(settings, settings.seed, int(known.sum()), X.shape[1])
     data = lgb.Dataset(
         X[known].astype(np.float32),
         y.astype(np.float64),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.bins import FloatArray, PersonPeriods, bin_offsets, expand
-from models.hazard import Fit, Landmarks, design, parameters
+from models.hazard import Fit, Landmarks, design, horizon_columns, input_names, parameters
 from models.settings import ModelSettings
 from plant.errors import DataError
 
@@ -41,11 +41,13 @@ def fit_member_on_cluster(
     bins = len(edges_h) - 1
     periods = [expand(p.ttf_h, p.event, edges_h, p.weight) for p in parts]
     offsets = bin_offsets(_together(periods), bins)
+    features = parts[0].X.shape[1]
+    horizons = horizon_columns(settings, features)
     blocks = [
-        (delayed(design)(part.X, period), period)
+        (delayed(design)(part.X, period, horizons), period)
         for part, period in zip(parts, periods, strict=True)
     ]
-    width = parts[0].X.shape[1] + 1
+    width = features + horizons
     X = da.concatenate(
         [da.from_delayed(block, (len(p.row), width), dtype=np.float32) for block, p in blocks]
     )
@@ -53,7 +55,7 @@ def fit_member_on_cluster(
     def column(values: list[FloatArray]) -> Any:
         return da.concatenate([da.from_array(v, chunks=len(v)) for v in values])
 
-    params = parameters(settings, seed, sum(len(p.X) for p in parts))
+    params = parameters(settings, seed, sum(len(p.X) for p in parts), features)
     model = DaskLGBMClassifier(
         client=client,
         n_estimators=rounds,
@@ -68,6 +70,7 @@ def fit_member_on_cluster(
             column([p.y.astype(np.int64) for p in periods]),
             sample_weight=column([p.weight for p in periods]),
             init_score=column([offsets[p.bin] for p in periods]),
+            feature_name=input_names(features, horizons),
         )
     return Fit(str(model.booster_.model_to_string(importance_type="gain")), offsets)
 

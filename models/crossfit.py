@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from models.settings import ModelSettings
 from models.splits import folds_by_group
 
 Progress = Callable[[str, float], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,8 +151,8 @@ def _mean_losses(losses: list[tuple[float, ...]]) -> FloatArray:
 
 
 def at_once(
-    work: Callable[[int], Fit], count: int, threads: int, done: Callable[[int], None]
-) -> list[Fit]:
+    work: Callable[[int], Result], count: int, threads: int, done: Callable[[int], None]
+) -> list[Result]:
     """Fit `count` models, `threads` at a time; results in order. LightGBM works outside Python's lock.
 
     Each fit uses one core: many small fits side by side beat one fit on many cores, and the number of

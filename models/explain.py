@@ -30,10 +30,13 @@ def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> Floa
         return np.zeros((len(X), len(bundle.features)))
     density = -np.diff(curves.survival, axis=1) / np.diff(curves.edges_h)
     bin_ = np.argmax(density, axis=1)
-    rows = np.column_stack([X, bin_])
-    total = np.zeros((len(X), X.shape[1]))
+    features = X.shape[1]
+    total = np.zeros((len(X), features))
     for text in bundle.hazard.texts:
-        total += np.asarray(_booster(text).predict(rows, pred_contrib=True, num_threads=1))[:, :-2]
+        booster = _booster(text)
+        horizons = np.tile(bin_[:, None], (1, booster.num_feature() - features))
+        shares = booster.predict(np.column_stack([X, horizons]), pred_contrib=True, num_threads=1)
+        total += np.asarray(shares)[:, :features]
     return bundle.hazard.slope * total / len(bundle.hazard.texts)
 
 
@@ -123,7 +126,7 @@ def importance(bundle: Bundle) -> dict[str, float]:
         return {}
     gain = np.zeros(len(bundle.features))
     for text in bundle.hazard.texts:
-        gain += np.asarray(_booster(text).feature_importance("gain"))[:-1]
+        gain += np.asarray(_booster(text).feature_importance("gain"))[: len(gain)]
     sums: dict[str, float] = {}
     for signal, value in zip(bundle.catalogue.signals, gain, strict=True):
         sums[signal] = sums.get(signal, 0.0) + float(value)

@@ -22,6 +22,8 @@ from plant.errors import ModelError
 FloatArray = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
 _MAX_TREES = 20_000
+#: How the names of inputs that hold the bin's number begin in a model's text.
+HORIZON = "horizon_"
 _ZERO = 1e-35  # LightGBM's kZeroThreshold
 
 
@@ -31,7 +33,8 @@ class Forest:
 
     root: int32[T] first node of each tree, -1 for a stump; nodes: feature, flags, left, right int32[N],
     threshold float64[N]; a negative child ~l is leaf l; leaf: float64[L]. first_leaf: int32[T].
-    features: number of inputs of the booster. classes: trees of one round (1 unless multi-class).
+    features: inputs of the booster, of which the last `horizons` hold the bin's number. classes: trees
+    of one round (1 unless multi-class).
     """
 
     root: Int32Array
@@ -44,15 +47,17 @@ class Forest:
     leaf: FloatArray
     features: int
     classes: int
+    horizons: int = 1
 
     def predict_bins(self, X: FloatArray, bins: int) -> FloatArray:
         """Return raw scores float64[n, bins, classes] for rows X float64[n, F] and bins 0..bins-1.
 
-        The booster's last input is the bin's number, so it has F + 1 inputs.
+        The booster's last inputs, after the F features, hold the bin's number.
         """
-        if X.ndim != 2 or X.shape[1] + 1 != self.features:
+        own = self.features - self.horizons
+        if X.ndim != 2 or X.shape[1] != own:
             raise ModelError(
-                f"the model takes {self.features - 1} features, the rows have {X.shape[-1]}.",
+                f"the model takes {own} features, the rows have {X.shape[-1]}.",
                 fix="Score with the features the model was trained on.",
             )
         rows = np.ascontiguousarray(X, dtype=np.float64)
@@ -67,7 +72,7 @@ class Forest:
             self.right,
             self.threshold,
             self.leaf,
-            self.features - 1,
+            own,
             out,
         )
         return out.transpose(0, 2, 1)
@@ -79,12 +84,12 @@ class Forest:
 
     def predict(self, X: FloatArray) -> FloatArray:
         """Return raw scores float64[n] of a single-output booster without a bin among its inputs."""
-        shell = replace(self, features=self.features + 1)
+        shell = replace(self, features=self.features + 1, horizons=1)
         return np.asarray(shell.predict_bins(X, 1)[:, 0, 0], dtype=np.float64)
 
 
 @njit(cache=True, nogil=True)
-def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, bin_feature, out):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - compiled by numba: one loop, no calls
+def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, own, out):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - compiled by numba: one loop, no calls
     n, classes, bins = out.shape
     nodes = np.empty(256, np.int32)
     lows = np.empty(256, np.int32)
@@ -104,7 +109,7 @@ def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, bin
                 node, low, high = nodes[depth], lows[depth], highs[depth]
                 while node >= 0:
                     f = feature[node]
-                    if f == bin_feature:
+                    if f >= own:  # the bin's number
                         cut = min(max(np.int32(np.floor(threshold[node])) + 1, low), high)
                         if cut == low:
                             node = right[node]
@@ -137,6 +142,8 @@ def parse_forest(text: str) -> Forest:
     try:
         features = int(head["max_feature_idx"]) + 1
         classes = int(head["num_tree_per_iteration"])
+        names = head["feature_names"].split()
+        horizons = max(1, sum(name.startswith(HORIZON) for name in names))
     except (KeyError, ValueError) as error:
         raise ModelError("the trees' header is damaged.") from error
     if not blocks or len(blocks) > _MAX_TREES or not 1 <= classes <= 64:
@@ -196,6 +203,7 @@ def parse_forest(text: str) -> Forest:
         leaf=np.ascontiguousarray(np.concatenate(leaves)),
         features=features,
         classes=classes,
+        horizons=horizons,
     )
 
 

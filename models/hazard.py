@@ -3,10 +3,14 @@
 One booster sees the feature row and the bin's number; Kaplan–Meier gives the starting point of each
 bin (`init_score`), so the trees only learn what makes a machine different. The ensemble's members
 differ in seed and landmarks and are averaged in log-odds.
+
+Each tree sees a random seventh of the features, which makes training fast. The bin's number is no
+feature like the others, so it is given several times over: three trees in four then know the horizon.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import lightgbm as lgb
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.bins import FloatArray, PersonPeriods, bin_offsets, expand
 from models.curve import SurvivalCurves, from_hazards
-from models.forest import Forest, parse_forest
+from models.forest import HORIZON, Forest, parse_forest
 from models.settings import ModelSettings
 
 Float32Array = NDArray[np.float32]
@@ -76,7 +80,22 @@ def as_input(X: NDArray[np.floating]) -> FloatArray:
 DATA_PARAMETERS = ("max_bin", "bin_construct_sample_cnt", "verbosity", "num_threads", "seed")
 
 
-def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, object]:
+_TREE_FEATURES = 20  # at least so many features a tree, so that a short row is not starved
+_BLIND_TREES = 0.25  # share of trees that may not see the horizon
+
+
+def feature_fraction(settings: ModelSettings, features: int) -> float:
+    """Return the share of features a tree of the hazard sees."""
+    return min(1.0, max(settings.feature_fraction, _TREE_FEATURES / max(features, 1)))
+
+
+def horizon_columns(settings: ModelSettings, features: int) -> int:
+    """Return how many columns hold the bin's number, so that most trees get at least one."""
+    blind = 1.0 - feature_fraction(settings, features)
+    return 1 if blind <= _BLIND_TREES else math.ceil(math.log(_BLIND_TREES) / math.log(blind))
+
+
+def parameters(settings: ModelSettings, seed: int, rows: int, features: int) -> dict[str, object]:
     """Return LightGBM's parameters; everything that makes a result repeatable is fixed.
 
     `rows` (landmarks) bounds the leaf size, so that a small plant still gets trees.
@@ -86,7 +105,7 @@ def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, objec
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.num_leaves,
         "min_child_samples": max(5, min(settings.min_child_samples, rows // 40)),
-        "feature_fraction": settings.feature_fraction,
+        "feature_fraction": feature_fraction(settings, features),
         "bagging_fraction": settings.bagging_fraction,
         "bagging_freq": 1,
         "lambda_l2": settings.lambda_l2,
@@ -100,12 +119,17 @@ def parameters(settings: ModelSettings, seed: int, rows: int) -> dict[str, objec
     }
 
 
-def design(X: FloatArray, periods: PersonPeriods) -> Float32Array:
-    """Return the expanded input, float32[m, F + 1]: the landmark's features and the bin's number."""
-    out = np.empty((len(periods.row), X.shape[1] + 1), dtype=np.float32)
+def input_names(features: int, horizons: int) -> list[str]:
+    """Return what the booster's inputs are called: the walk knows the bin's number by its name."""
+    return [f"f{i}" for i in range(features)] + [f"{HORIZON}{i}" for i in range(horizons)]
+
+
+def design(X: FloatArray, periods: PersonPeriods, horizons: int) -> Float32Array:
+    """Return the expanded input, float32[m, F + horizons]: the landmark's features, the bin's number."""
+    out = np.empty((len(periods.row), X.shape[1] + horizons), dtype=np.float32)
     with np.errstate(over="ignore"):
-        out[:, :-1] = X[periods.row]
-    out[:, -1] = periods.bin
+        out[:, :-horizons] = X[periods.row]
+    out[:, -horizons:] = periods.bin[:, None]
     return out
 
 
@@ -144,14 +168,18 @@ def fit_member(
     bins = len(edges_h) - 1
     periods = expand(landmarks.ttf_h, landmarks.event, edges_h, landmarks.weight)
     offsets = bin_offsets(periods, bins)
-    params = parameters(settings, seed, len(landmarks.X))
-    data = _dataset(landmarks.X, periods, offsets, params, None)
+    features = landmarks.X.shape[1]
+    params = parameters(settings, seed, len(landmarks.X), features)
+    horizons = horizon_columns(settings, features)
+    names = input_names(features, horizons)
+    data = _dataset(design(landmarks.X, periods, horizons), names, periods, offsets, params, None)
     record: dict[str, dict[str, list[float]]] = {}
     watched: list[lgb.Dataset] = []
     losses: list[float] = []
     if held_out is not None:
         later = expand(held_out.ttf_h, held_out.event, edges_h, held_out.weight)
-        watched = [_dataset(held_out.X, later, offsets, params, data)]
+        seen = design(held_out.X, later, horizons)
+        watched = [_dataset(seen, names, later, offsets, params, data)]
         losses = [crowd_loss(offsets, later)]
     booster = lgb.train(
         params,
@@ -176,14 +204,15 @@ def crowd_loss(offsets: FloatArray, periods: PersonPeriods) -> float:
 
 
 def _dataset(
-    X: FloatArray,
+    inputs: Float32Array,
+    names: list[str],
     periods: PersonPeriods,
     offsets: FloatArray,
     params: dict[str, object],
     reference: lgb.Dataset | None,
 ) -> lgb.Dataset:
     return lgb.Dataset(
-        design(X, periods),
+        inputs,
         periods.y,
         weight=periods.weight,
         init_score=offsets[periods.bin],
@@ -193,5 +222,6 @@ def _dataset(
             "num_threads": params["num_threads"],
         },
         reference=reference,
+        feature_name=names,
         free_raw_data=True,
     )

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 
 import lightgbm as lgb
 import numpy as np
+from numba import njit
 
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import DATA_PARAMETERS, parameters
+from models.hazard import DATA_PARAMETERS, feature_fraction, parameters
 from models.settings import ModelSettings
 
 _FACTOR = (0.4, 2.5)
+_TINY = 1e-12
+_LOG_TINY = float(np.log(_TINY))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +55,42 @@ def blend_to_mean(
 ) -> SurvivalCurves:
     """Stretch each curve's time until its restricted mean is (1 - share)·own + share·mean_h."""
     target = (1 - share) * curves.restricted_mean_h(cap_h) + share * mean_h
-    low, high = np.full(len(curves), _FACTOR[0]), np.full(len(curves), _FACTOR[1])
-    for _ in range(14):
-        middle = np.sqrt(low * high)
-        short = curves.rescaled(middle).restricted_mean_h(cap_h) < target
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return curves.rescaled(np.sqrt(low * high))
+    log_s = np.log(np.maximum(curves.survival, _TINY))
+    factor = np.empty(len(curves))
+    _stretch(curves.edges_h, log_s, target, cap_h, _FACTOR[0], _FACTOR[1], factor)
+    return curves.rescaled(factor)
+
+
+@njit(cache=True, nogil=True)
+def _stretch(edges, log_s, target, cap, least, most, factor):  # type: ignore[no-untyped-def] # numba
+    """Find for each row the factor by which `rescaled` gives it the target as restricted mean.
+
+    The mean rises with the factor, so halving the interval finds it; one row at a time stays in cache.
+    """
+    last = len(edges) - 2
+    for i in range(len(log_s)):
+        low, high = least, most
+        for _ in range(14):
+            middle = np.sqrt(low * high)
+            area, old, left, k = 0.0, 0.0, 0, 0  # old: log-survival at the edge before
+            while k <= last and edges[k] < cap:
+                end = min(edges[k + 1], cap)
+                h = edges[k + 1] / middle
+                while left < last and edges[left + 1] <= h:
+                    left += 1
+                share = (h - edges[left]) / (edges[left + 1] - edges[left])
+                new = log_s[i, left] + share * (log_s[i, left + 1] - log_s[i, left])
+                new = min(max(new, _LOG_TINY), 0.0)
+                rate = (old - new) / (edges[k + 1] - edges[k])
+                width = end - edges[k]
+                piece = (1.0 - np.exp(-rate * width)) / rate if rate * width > 1e-9 else width
+                area += np.exp(old) * piece
+                old, k = new, k + 1
+            if area < target[i]:
+                low = middle
+            else:
+                high = middle
+        factor[i] = np.sqrt(low * high)
 
 
 def conditional_mean_h(curves: SurvivalCurves, seen_h: FloatArray, cap_h: float) -> FloatArray:
@@ -83,20 +116,21 @@ def conditional_mean_h(curves: SurvivalCurves, seen_h: FloatArray, cap_h: float)
 def fit_head(
     X: FloatArray, mean_h: FloatArray, settings: ModelSettings, index: int, seed: int
 ) -> str:
-    """Train one head on targets float64[n]; `index` chooses among four different learners."""
+    """Train one head on targets float64[n]; even and odd `index` learn differently."""
+    huber = {"objective": "huber", "alpha": float(np.ptp(mean_h)) * 0.12 or 1.0}
     variants: list[tuple[int, dict[str, object]]] = [
-        (500, {"objective": "regression", "extra_trees": True, "feature_fraction": 0.5}),
-        (300, {"objective": "huber", "alpha": float(np.ptp(mean_h)) * 0.12 or 1.0}),
-        (800, {"objective": "regression", "num_leaves": 7, "feature_fraction": 0.15}),
-        (300, {"objective": "regression"}),
+        (150, huber | {"learning_rate": 0.08}),
+        (500, {"objective": "regression", "extra_trees": True, "learning_rate": 0.04}),
     ]
     rounds, extra = variants[index % len(variants)]
+    fraction = 0.5 if "extra_trees" in extra else 0.3
+    features = X.shape[1]
     common = {
-        "learning_rate": 0.04,
         "num_leaves": 15,
         "min_child_samples": max(5, min(40, len(X) // 40)),
+        "feature_fraction": max(fraction, feature_fraction(settings, features)),
     }
-    params = parameters(settings, seed, len(X)) | common | extra
+    params = parameters(settings, seed, len(X), features) | common | extra
     data = lgb.Dataset(
         X.astype(np.float32),
         mean_h,

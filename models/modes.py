@@ -83,7 +83,7 @@ def fit_modes(
     _, which, size = np.unique(life[use], return_inverse=True, return_counts=True)
     bin_ = np.searchsorted(edges_h[1:], ttf_h[use], side="left")
     design = np.column_stack([X[use], bin_]).astype(np.float32)
-    params = parameters(settings, settings.seed, len(use)) | {
+    params = parameters(settings, settings.seed, len(use), X.shape[1]) | {
         "objective": "multiclass",
         "num_class": len(codes),
         "num_leaves": min(settings.num_leaves, 15),

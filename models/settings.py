@@ -79,12 +79,14 @@ class ModelSettings(BaseModel):
         default=4, ge=2, le=20, description="Folds by machine for honest predictions."
     )
     max_rounds: int = Field(
-        default=300, ge=10, description="Trees at most; fewer when the folds say so."
+        default=200, ge=10, description="Trees at most; fewer when the folds say so."
     )
-    learning_rate: float = Field(default=0.08, gt=0, le=1)
+    learning_rate: float = Field(default=0.12, gt=0, le=1)
     num_leaves: int = Field(default=31, ge=2, le=1024)
     min_child_samples: int = Field(default=60, ge=1)
-    feature_fraction: float = Field(default=0.3, gt=0, le=1)
+    feature_fraction: float = Field(
+        default=0.15, gt=0, le=1, description="Share of features a tree sees; at least 20 features."
+    )
     bagging_fraction: float = Field(default=0.7, gt=0, le=1)
     lambda_l2: float = Field(default=5.0, ge=0)
     max_bin: int = Field(default=63, ge=8, le=255, description="Histogram bins per feature.")
@@ -95,7 +97,7 @@ class ModelSettings(BaseModel):
         description="Regression heads on the restricted mean blended into the curve (0: hazard alone).",
     )
     head_share: float = Field(
-        default=0.6, ge=0, le=1, description="Weight of the heads in the blend."
+        default=0.5, ge=0, le=1, description="Weight of the heads in the blend."
     )
     head_cap_h: float | None = Field(
         default=None,

@@ -115,12 +115,16 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     )
     heads = None
     if settings.heads:
-        tell("heads", 0.95)
-        heads, curves = _fit_heads(judged_X, ttf, observed, oof, curves, extra, settings)
+        heads, curves = _fit_heads(judged_X, ttf, observed, oof, curves, extra, settings, tell)
     of_late = curves.take(np.arange(len(rows), len(curves)))
     curves = curves.take(np.arange(len(rows)))
     windows = fit_window_levels(
-        curves.take(place), marks.ttf_h, marks.event, settings.window_coverage, marks.weight
+        curves.take(place),
+        marks.ttf_h,
+        marks.event,
+        settings.window_coverage,
+        marks.weight,
+        labels.life[examples.row],
     )
     late_windows, late_metrics = _late_windows(of_late, extra, settings)
     judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
@@ -242,7 +246,7 @@ def _late_windows(
         return None, {}
     late = extra.landmarks
     levels = fit_window_levels(
-        curves, late.ttf_h, late.event, settings.window_coverage, late.weight
+        curves, late.ttf_h, late.event, settings.window_coverage, late.weight, extra.group
     )
     judged = tuple(h for h in _JUDGED_H if h <= curves.horizon_h)
     figures = summary(curves, levels.windows(curves), late.ttf_h, late.event, extra.group, judged)
@@ -257,6 +261,7 @@ def _fit_heads(
     curves: SurvivalCurves,
     extra: Examples | None,
     settings: ModelSettings,
+    tell: Progress,
 ) -> tuple[Heads, SurvivalCurves]:
     """Train the heads; also return the out-of-fold curves as the heads change them.
 
@@ -271,18 +276,26 @@ def _fit_heads(
     target = np.where(
         observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
     )
+    rounds = int(oof.fold.max()) + 2  # each fold left out in turn, then none
+
+    def fit(i: int) -> str:
+        index, k = divmod(i, rounds)
+        part = learn & (oof.fold != k)
+        return fit_head(X[part], target[part], settings, index, settings.seed + index)
+
+    texts = at_once(
+        fit,
+        settings.heads * rounds,
+        settings.threads,
+        lambda i: tell(f"head {i} of {settings.heads * rounds}", 0.95),
+    )
     out = np.zeros(len(X))
-    texts = []
-    for index in range(settings.heads):
-        seed = settings.seed + index
-        for k in range(int(oof.fold.max()) + 1):
-            inside = oof.fold == k
-            part = learn & ~inside
-            text = fit_head(X[part], target[part], settings, index, seed)
-            out[inside] += Heads((text,), cap, settings.head_share).mean_h(X[inside])
-        texts.append(fit_head(X[learn], target[learn], settings, index, seed))
-    blended = blend_to_mean(curves, out / settings.heads, cap, settings.head_share)
-    return Heads(tuple(texts), cap, settings.head_share), blended
+    for k in range(rounds - 1):
+        inside = oof.fold == k
+        others = Heads(tuple(texts[k::rounds]), cap, settings.head_share)
+        out[inside] = others.mean_h(X[inside])
+    blended = blend_to_mean(curves, out, cap, settings.head_share)
+    return Heads(tuple(texts[rounds - 1 :: rounds]), cap, settings.head_share), blended
 
 
 def _leaning(labels: Labels, findings: Findings) -> dict[str, Any]:

@@ -66,11 +66,37 @@ def test_windows_hold_what_they_promise_even_when_the_curve_is_too_sure(censored
     curves = SurvivalCurves(EDGES, np.where(EDGES == 0, 1.0, 1 - 0.5 * (1 + np.tanh(0.8 * z))))
     cut = np.where(rng.random(n) < censored, rng.uniform(0, 100, n), np.inf)
     seen, observed = np.minimum(life, cut), life <= cut
-    levels = fit_window_levels(curves.take(np.arange(3000)), seen[:3000], observed[:3000], 0.8)
+    every = np.arange(3000)
+    levels = fit_window_levels(
+        curves.take(every), seen[:3000], observed[:3000], 0.8, np.ones(3000), every
+    )
     windows = levels.windows(curves.take(np.arange(3000, n)))
     known = np.isfinite(windows[:, 2])
     inside = (life[3000:] >= windows[:, 0]) & (life[3000:] <= windows[:, 2])
     assert inside[known].mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_windows_of_few_lives_hold_for_other_lives() -> None:
+    """Twelve lives of many like rows: counted as rows, windows would be far too sure."""
+    rng = np.random.default_rng(4)
+    covered = []
+    for _ in range(60):
+        rows, own = 60, np.repeat(rng.normal(0, 0.5, 40), 60)  # a life's rows err alike
+        middle = rng.uniform(10, 60, len(own))
+        life = middle * np.exp(own + rng.normal(0, 0.05, len(own)))
+        z = (np.log(np.maximum(EDGES, 1e-3)) - np.log(middle)[:, None]) / 0.25
+        curves = SurvivalCurves(EDGES, np.where(EDGES == 0, 1.0, 1 - 0.5 * (1 + np.tanh(0.8 * z))))
+        of = np.repeat(np.arange(40), rows)
+        know, new = of < 12, np.flatnonzero(of >= 12)
+        levels = fit_window_levels(
+            curves.take(know), life[know], life[know] < 1e9, 0.8, np.ones(know.sum()), of[know]
+        )
+        windows = levels.windows(curves.take(new))
+        known = np.isfinite(windows[:, 2])
+        covered.append(
+            np.mean(((life[new] >= windows[:, 0]) & (life[new] <= windows[:, 2]))[known])
+        )
+    assert np.mean(covered) == pytest.approx(0.8, abs=0.05)
 
 
 def test_blend_reaches_the_mean_it_aims_at() -> None:
