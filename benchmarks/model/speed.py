@@ -52,5 +52,6 @@ def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
         "single_with_drivers_p99_ms": 1e3 * float(np.quantile(explained, 0.99)),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "members": len(hazard.texts),
+        "heads": 0 if bundle.heads is None else len(bundle.heads.texts),
         "bins": hazard.bins,
     }
