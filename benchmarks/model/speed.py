@@ -8,10 +8,25 @@ import time
 import numpy as np
 
 from benchmarks.model.turbofan import Turbofans, last_rows
+from features.table import FeatureTable
 from models.bundle import Bundle
 from models.hazard import as_input
 from models.score import predict, score
 from models.settings import ModelSettings
+from plant.risk import Risk, risk_to_dict
+from serve.assess import to_risk
+from serve.messages import encode
+from serve.settings import ServeSettings
+
+
+def _risks(
+    bundle: Bundle, table: FeatureTable, data: Turbofans, settings: ModelSettings
+) -> list[Risk]:
+    """Return the risk of every row, without drivers."""
+    serving = ServeSettings()
+    return [
+        to_risk(a, data.plant, serving) for a in score(bundle, table, settings, explain_above=None)
+    ]
 
 
 def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
@@ -29,6 +44,10 @@ def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
     curves, curves_cpu = time.perf_counter() - began, time.thread_time() - busy
     single = last_rows(data)
     settings = ModelSettings()
+    fleet = data.test.take(np.resize(np.arange(len(data.test)), rows))
+    began, busy = time.perf_counter(), time.thread_time()
+    sent = [encode(risk_to_dict(r)) for r in _risks(bundle, fleet, data, settings)]
+    messages, messages_cpu = time.perf_counter() - began, time.thread_time() - busy
     plain, plain_cpu, explained = [], [], []
     score(bundle, single.take([0]), settings)
     for i in range(len(single)):
@@ -45,6 +64,8 @@ def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
         "curves_per_s": rows / curves,
         "curves_per_cpu_s": rows / curves_cpu,  # what a core does when nobody else wants it
         "assessments_per_s": rows / batch,
+        "messages_per_s": len(sent) / messages,
+        "messages_per_cpu_s": len(sent) / messages_cpu,  # features to encoded risk messages
         "single_p50_ms": 1e3 * float(np.median(plain)),
         "single_p99_ms": 1e3 * float(np.quantile(plain, 0.99)),
         "single_p99_cpu_ms": 1e3 * float(np.quantile(plain_cpu, 0.99)),
