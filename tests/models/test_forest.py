@@ -4,9 +4,17 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from models.bins import make_edges
 from models.bundle import Bundle
 from models.forest import parse_forest
-from models.hazard import as_input
+from models.hazard import (
+    Landmarks,
+    as_input,
+    feature_fraction,
+    fit_member,
+    horizon_columns,
+)
+from models.settings import ModelSettings
 from plant.errors import ModelError
 
 
@@ -72,3 +80,30 @@ def test_wrong_number_of_features_is_refused(bundle: Bundle) -> None:
     assert bundle.hazard is not None
     with pytest.raises(ModelError, match="features"):
         bundle.hazard.logits(np.zeros((1, 3)))
+
+
+def test_many_features_give_the_horizon_several_times_and_the_walk_still_equals_lightgbm() -> None:
+    rng = np.random.default_rng(0)
+    X = as_input(rng.normal(size=(400, 150)))
+    X[rng.random(X.shape) < 0.05] = np.nan
+    ttf = rng.exponential(40, 400) * np.exp(np.nan_to_num(X[:, 0])) + 0.1
+    edges = make_edges(200.0, 8)
+    settings = ModelSettings()
+    marks = Landmarks(X, ttf, np.ones(400, bool), np.ones(400))
+    fit = fit_member(marks, edges, settings, 3, 30)
+    booster = lgb.Booster(model_str=fit.text)
+    forest = parse_forest(fit.text)
+    count = horizon_columns(settings, 150)
+    assert count == forest.horizons > 1
+    assert 1 - (1 - feature_fraction(settings, 150)) ** count >= 0.75
+    walked = forest.predict_bins(X, 8)[:, :, 0]
+    for k in range(8):
+        theirs = booster.predict(np.column_stack([X, np.full((400, count), k)]), raw_score=True)
+        assert np.array_equal(walked[:, k], np.asarray(theirs))
+    assert np.ptp(walked, axis=1).max() > 0
+
+
+def test_few_features_are_all_seen_and_give_the_horizon_once() -> None:
+    settings = ModelSettings()
+    assert feature_fraction(settings, 6) == 1.0
+    assert horizon_columns(settings, 6) == 1
