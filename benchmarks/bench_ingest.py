@@ -42,6 +42,7 @@ from benchmarks.ingest_rig import (
     DEADLINE_S,
     MACHINES,
     SIGNALS,
+    TELEGRAF,
     Bench,
     contract_filters,
     finish,
@@ -219,32 +220,6 @@ def case_influx(bench: Bench) -> dict[str, Any]:
     return with_servers(
         figures, start_cpu_s, broker_cpu_s=broker_cpu_s, influxd_cpu_s=influxd_cpu_s
     )
-
-
-TELEGRAF = """
-[agent]
-  interval = "1s"
-  flush_interval = "200ms"
-  metric_batch_size = 5000
-  metric_buffer_limit = 200000
-  omit_hostname = true
-  logfile = "{log}"
-[[inputs.mqtt_consumer]]
-  servers = ["tcp://127.0.0.1:{port}"]
-  topics = ["plant/+/+/+/telemetry", "plant/+/+/+/telemetry/+", "plant/+/+/+/event"]
-  qos = 1
-  persistent_session = true
-  client_id = "telegraf"
-  max_undelivered_messages = 20000
-  data_format = "json"
-  json_time_key = "ts"
-  json_time_format = "unix_ms"
-[[outputs.influxdb_v2]]
-  urls = ["{url}"]
-  token = "{token}"
-  organization = "{org}"
-  bucket = "{bucket}"
-"""
 
 
 def case_telegraf(bench: Bench) -> dict[str, Any] | None:

@@ -26,6 +26,30 @@ BASE_MS = 1_700_000_000_000
 RECEIVE_MAXIMUM = IngestSettings().receive_maximum
 SIGNALS = ("temperature", "vibration_rms", "current", "pressure", "rpm", "flow", "level", "torque")
 DEADLINE_S = 180.0
+TELEGRAF = """
+[agent]
+  interval = "1s"
+  flush_interval = "200ms"
+  metric_batch_size = 5000
+  metric_buffer_limit = 200000
+  omit_hostname = true
+  logfile = "{log}"
+[[inputs.mqtt_consumer]]
+  servers = ["tcp://127.0.0.1:{port}"]
+  topics = ["plant/+/+/+/telemetry", "plant/+/+/+/telemetry/+", "plant/+/+/+/event"]
+  qos = 1
+  persistent_session = true
+  client_id = "telegraf"
+  max_undelivered_messages = 20000
+  data_format = "json"
+  json_time_key = "ts"
+  json_time_format = "unix_ms"
+[[outputs.influxdb_v2]]
+  urls = ["{url}"]
+  token = "{token}"
+  organization = "{org}"
+  bucket = "{bucket}"
+"""
 
 
 def readings(count: int, seed: int) -> list[bytes]:

@@ -18,26 +18,26 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
-import orjson
 import structlog
 
-from plant.asset import AssetPath
 from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
-from store.journal_rows import Row, RowMaker, Sample
+from store.journal_rows import (
+    INSERT_READING,
+    Row,
+    RowMaker,
+    Sample,
+    ignored_rows,
+    insert_readings,
+)
 from store.quarantine import BUDGET_BYTES, Quarantined, insert, trim
 
 _log = structlog.get_logger(__name__)
 
-_INSERT_READING = "insert or ignore into reading values(?,?,?,?,?,?,?,?,?)"
-#: Rows of one statement: a statement per row costs half as much again.
-_ROWS_AT_ONCE = 100
-_INSERT_READINGS = _INSERT_READING + ",(?,?,?,?,?,?,?,?,?)" * (_ROWS_AT_ONCE - 1)
 _INSERT_EVENT = "insert or ignore into event values(?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -196,7 +196,7 @@ class Journal:
             stale = len(batch.retained) - len(fresh)
             readings = readings + fresh
         rows = self._rows.readings(db, readings, first_id, batch.received_ms)
-        new = _insert_readings(db, rows)
+        new = insert_readings(db, rows)
         repeated = conflicting = 0
         if new != len(rows):
             repeated, conflicting = self._settle_readings(db, rows)
@@ -238,7 +238,7 @@ class Journal:
     def _settle_readings(self, db: sqlite3.Connection, rows: Sequence[Row]) -> tuple[int, int]:
         """Tell repeats from conflicts among the ignored rows; the last of a conflict replaces."""
         repeated = conflicting = 0
-        for row in _ignored(db, "reading", rows):
+        for row in ignored_rows(db, "reading", rows):
             found = db.execute(
                 "select id, vals from reading where asset=? and ts=? and signals=? and seq=?",
                 row[1:5],
@@ -250,12 +250,12 @@ class Journal:
                 continue
             conflicting += 1
             db.execute("delete from reading where id=?", (found[0],))
-            db.execute(_INSERT_READING, row)
+            db.execute(INSERT_READING, row)
         return repeated, conflicting
 
     def _settle_events(self, db: sqlite3.Connection, rows: Sequence[Row]) -> tuple[int, int]:
         repeated = conflicting = 0
-        for row in _ignored(db, "event", rows):
+        for row in ignored_rows(db, "event", rows):
             found = db.execute(
                 "select id, body from event where asset=? and ts=? and kind=? and mode=? and key=?",
                 row[1:6],
@@ -278,56 +278,3 @@ class Journal:
             dropped = trim(db, self._budget * 9 // 10)
             self._quarantined_bytes = self._budget * 9 // 10
             _log.warning("quarantine.budget", dropped=dropped, budget_bytes=self._budget)
-
-
-def event_from_row(
-    asset: AssetPath,
-    ts_ms: int,
-    kind: str,
-    mode: str,
-    key: str,
-    body: str,
-    simulated: bool,
-    run_id: str,
-) -> Event:
-    """Rebuild an event from its row."""
-    rest = orjson.loads(body)
-    return Event(
-        asset=asset,
-        ts_ms=ts_ms,
-        kind=kind,
-        mode=mode,
-        scope=tuple(rest["scope"]),
-        planned=rest["planned"],
-        found=rest["found"],
-        duration_h=rest["duration_h"],
-        note=rest["note"],
-        who=rest["who"],
-        key=key,
-        detail=rest["detail"],
-        simulated=simulated,
-        run_id=run_id,
-    )
-
-
-def _insert_readings(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
-    """Insert the rows whose key is not there yet; return how many."""
-    new, whole = 0, len(rows) - len(rows) % _ROWS_AT_ONCE
-    for at in range(0, whole, _ROWS_AT_ONCE):
-        values = list(chain.from_iterable(rows[at : at + _ROWS_AT_ONCE]))
-        new += db.execute(_INSERT_READINGS, values).rowcount
-    rest = rows[
-        whole:
-    ]  # after the others: the first of two with one key must be the first inserted
-    return new + (db.executemany(_INSERT_READING, rest).rowcount if rest else 0)
-
-
-def _ignored(db: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:
-    there = {
-        row_id
-        for (row_id,) in db.execute(
-            f"select id from {table} where id between ? and ?",  # noqa: S608 - our own table names
-            (rows[0][0], rows[-1][0]),
-        )
-    }
-    return [row for row in rows if row[0] not in there]

@@ -24,7 +24,7 @@ from plant.event import Event
 from store import schema
 from store.blocks import ReadingPart
 from store.database import plain_errors
-from store.journal import event_from_row
+from store.journal_rows import event_from_row
 from store.port import Change
 from store.seen import SeenCounter
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
@@ -20,6 +21,10 @@ from plant.reading import Reading
 from store import schema
 
 Row = tuple[Any, ...]
+INSERT_READING = "insert or ignore into reading values(?,?,?,?,?,?,?,?,?)"
+#: Rows of one statement: a statement per row costs half as much again.
+_ROWS_AT_ONCE = 100
+_INSERT_READINGS = INSERT_READING + ",(?,?,?,?,?,?,?,?,?)" * (_ROWS_AT_ONCE - 1)
 #: Names kept in memory: a hostile publisher could invent them for ever.
 _MOST_NAMES = 100_000
 
@@ -56,7 +61,7 @@ class RowMaker:
     def forget(self) -> None:
         """Drop what is cached: the transaction that interned it may have been rolled back."""
         self._assets: dict[AssetPath, int] = {}
-        # By identity, which is quicker to look up; the path is kept, so that no other gets its id.
+        # The paths above by identity, which is quicker; they are kept, so that no other gets their id.
         self._same: dict[int, tuple[int, AssetPath]] = {}
         self._sets: dict[tuple[str, ...], _SignalSet] = {}
         self._runs: dict[tuple[bool, str], int] = {}
@@ -128,10 +133,9 @@ class RowMaker:
             row_id = _intern(db, "asset", "path", str(path))
             if len(self._assets) >= _MOST_NAMES:
                 self._assets.clear()
+                self._same.clear()
             self._assets[path] = row_id
-        if len(self._same) >= _MOST_NAMES:
-            self._same.clear()
-        self._same[id(path)] = (row_id, path)
+            self._same[id(path)] = (row_id, path)
         return row_id
 
     def _signal_set(self, db: sqlite3.Connection, names: tuple[str, ...]) -> _SignalSet:
@@ -180,6 +184,36 @@ def event_body(event: Event) -> str:
     ).decode()
 
 
+def event_from_row(
+    asset: AssetPath,
+    ts_ms: int,
+    kind: str,
+    mode: str,
+    key: str,
+    body: str,
+    simulated: bool,
+    run_id: str,
+) -> Event:
+    """Rebuild an event from its row."""
+    rest = orjson.loads(body)
+    return Event(
+        asset=asset,
+        ts_ms=ts_ms,
+        kind=kind,
+        mode=mode,
+        scope=tuple(rest["scope"]),
+        planned=rest["planned"],
+        found=rest["found"],
+        duration_h=rest["duration_h"],
+        note=rest["note"],
+        who=rest["who"],
+        key=key,
+        detail=rest["detail"],
+        simulated=simulated,
+        run_id=run_id,
+    )
+
+
 def _intern(db: sqlite3.Connection, table: str, column: str, text: str) -> int:
     found = db.execute(f"select id from {table} where {column}=?", (text,)).fetchone()  # noqa: S608 - our own names
     if found is not None:
@@ -187,3 +221,27 @@ def _intern(db: sqlite3.Connection, table: str, column: str, text: str) -> int:
     (row_id,) = db.execute(f"select coalesce(max(id), 0) + 1 from {table}").fetchone()  # noqa: S608 - our own names
     db.execute(f"insert into {table} values(?,?,?)", (row_id, text, schema.name_crc(row_id, text)))
     return int(row_id)
+
+
+def insert_readings(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    """Insert the rows whose key is not there yet; return how many."""
+    new, whole = 0, len(rows) - len(rows) % _ROWS_AT_ONCE
+    for at in range(0, whole, _ROWS_AT_ONCE):
+        values = list(chain.from_iterable(rows[at : at + _ROWS_AT_ONCE]))
+        new += db.execute(_INSERT_READINGS, values).rowcount
+    rest = rows[
+        whole:
+    ]  # after the others: the first of two with one key must be the first inserted
+    return new + (db.executemany(INSERT_READING, rest).rowcount if rest else 0)
+
+
+def ignored_rows(db: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that an insert has left out."""
+    there = {
+        row_id
+        for (row_id,) in db.execute(
+            f"select id from {table} where id between ? and ?",  # noqa: S608 - our own table names
+            (rows[0][0], rows[-1][0]),
+        )
+    }
+    return [row for row in rows if row[0] not in there]

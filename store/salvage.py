@@ -17,8 +17,8 @@ from plant.errors import VigieError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
-from store.journal import Batch, Journal, event_from_row
-from store.journal_rows import Sample
+from store.journal import Batch, Journal
+from store.journal_rows import Sample, event_from_row
 from store.quarantine import Quarantined
 
 _BATCH = 5_000

@@ -18,7 +18,8 @@ from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
-from store.journal import Batch, CommitCount, Journal, event_from_row
+from store.journal import Batch, CommitCount, Journal
+from store.journal_rows import event_from_row
 from store.quarantine import Quarantine, Quarantined
 
 PUMP = AssetPath("lyon", "l1", "pump-1")
