@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import struct
 import threading
 from pathlib import Path
 
@@ -167,6 +168,16 @@ def test_a_large_journal_is_examined_when_it_does_not_open(path: Path, clock: Ma
     with structlog.testing.capture_logs() as logs:
         open_journal(path, clock, full_check_bytes=0).close()
     assert logs[0]["event"] == "journal.damaged"
+
+
+def test_of_a_large_journal_the_newest_rows_are_examined(path: Path, clock: ManualClock) -> None:
+    open_journal(path, clock, full_check_bytes=0).close()
+    assert not (path.parent / "damaged").exists()
+    flip(path, struct.pack("<d", 499 / 3))
+    open_journal(path, clock, full_check_bytes=0).close()
+    assert (path.parent / "damaged").exists()
+    assert examine(path).sound
+    assert examine(path).rows > 490
 
 
 def test_the_stores_own_journal_is_mended_too(tmp_path: Path, clock: ManualClock) -> None:
