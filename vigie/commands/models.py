@@ -308,28 +308,6 @@ def report(
     typer.echo(f"{out} written.")
 
 
-@app.command()
-def export(
-    ctx: typer.Context,
-    model_id: Annotated[str, typer.Argument(help="The id or its beginning.")],
-    mlflow: Annotated[str, typer.Option(help="Tracking URI of MLflow, as http://host:5000.")],
-) -> None:
-    """Write a model to MLflow as a run: settings, figures, lineage, and the bundle as artifacts.
-
-    It needs the extra `mlflow`. Exported again, only the tag `vigie.champion` changes.
-
-    Example: `vigie models export pump-20260131 --mlflow http://mlflow.lan:5000`
-    """
-    from vigie.mlflow_export import export_model
-
-    registry = _registry(get_context(ctx))
-    kind, full = registry.find(model_id)
-    champion = registry.champion_id(kind) == full
-    bundle = registry.load(kind, full)
-    run_id, fresh = export_model(bundle, registry.path(kind, full), mlflow, champion=champion)
-    typer.echo(f"{full} {'is' if fresh else 'was already'} run {run_id} at {mlflow}.")
-
-
 def registry_regimes(bundle: Bundle) -> dict[str, RegimeModel]:
     """Return the regimes a model was trained with, so that its rows can be made again."""
     import json
