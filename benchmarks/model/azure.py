@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.model.rivals import RIVALS
+from benchmarks.model.rivals import RIVALS, tune
 from features.assemble import build_table
 from features.fit import fit_regimes_of
 from features.settings import FeatureSettings
@@ -72,7 +72,7 @@ def load(folder: Path) -> tuple[dict[str, pd.DataFrame], list[Event]]:
 
 
 def _ms(column: pd.Series) -> NDArray[np.int64]:
-    return (column.astype("datetime64[ns]").astype("int64") // 1_000_000).to_numpy()
+    return np.asarray(column.astype("datetime64[ns]").astype("int64") // 1_000_000, dtype=np.int64)
 
 
 def run(folder: Path, seed: int, quick: bool) -> Iterator[tuple[str, dict[str, float]]]:
@@ -113,8 +113,10 @@ def run(folder: Path, seed: int, quick: bool) -> Iterator[tuple[str, dict[str, f
         own = label_rows(part.assets, part.ts_ms, mine, MODEL)
         rows = landmark_rows(part, own, MODEL, seed)
         Z = as_input(part.X[rows])
-        for name, fit in RIVALS.items():
-            curves = fit(Z, own.ttf_h[rows], own.observed[rows])(X)
+        machine = np.unique(part.assets[rows].astype(str), return_inverse=True)[1]
+        for name, (fit, _settings) in RIVALS.items():
+            setting = tune(name, Z, own.ttf_h[rows], own.observed[rows], machine)
+            curves = fit(Z, own.ttf_h[rows], own.observed[rows], setting)(X)
             for h in truth:
                 scores.setdefault(name, {}).setdefault(h, []).append(curves.p_fail(h)[:, 0])
         del table, part, judge
