@@ -41,6 +41,20 @@ LIGHT = 7
 
 
 @njit(cache=True, nogil=True)
+def _pooled(
+    na: float, mean_a: float, low_a: float, nb: float, mean_b: float, low_b: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return n, nb / n, na * nb / n, the means' distance, and the joint mean with its rounding."""
+    n = na + nb
+    w = nb / n
+    d = (mean_b - mean_a) + (low_b - low_a)
+    step = low_a + d * w
+    mean = mean_a + step
+    part = mean - mean_a
+    return n, w, na * w, d, mean, (mean_a - (mean - part)) + (step - part)
+
+
+@njit(cache=True, nogil=True)
 def merge_into(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> None:
     """Merge node `b`, which starts `shift` hours after `a`, into `a`."""
     if b[COUNT] == 0.0:
@@ -53,11 +67,8 @@ def merge_into(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> 
         a[T_LAST] += shift
         return
     na, nb = a[COUNT], b[COUNT]
-    n = na + nb
-    d = (b[MEAN] - a[MEAN]) + (b[MEAN_LO] - a[MEAN_LO])
+    n, w, both, d, mean, mean_lo = _pooled(na, a[MEAN], a[MEAN_LO], nb, b[MEAN], b[MEAN_LO])
     dt = (b[T_MEAN] + shift) - a[T_MEAN]
-    w = nb / n
-    both = na * w
     dn = d / n
     d2 = d * d
     a[M4] += (
@@ -71,11 +82,7 @@ def merge_into(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> 
     a[TX] += b[TX] + d * dt * both
     a[T_M2] += b[T_M2] + dt * dt * both
     a[T_MEAN] += dt * w
-    step = a[MEAN_LO] + d * w
-    mean = a[MEAN] + step
-    part = mean - a[MEAN]
-    a[MEAN_LO] = (a[MEAN] - (mean - part)) + (step - part)
-    a[MEAN] = mean
+    a[MEAN], a[MEAN_LO] = mean, mean_lo
     a[MIN] = min(a[MIN], b[MIN])
     a[MAX] = max(a[MAX], b[MAX])
     a[COVERED] += b[COVERED]
@@ -98,20 +105,15 @@ def merge_core(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) -> 
             a[k] = b[k]
         a[T_MEAN] += shift
         return
-    n = a[COUNT] + b[COUNT]
-    w = b[COUNT] / n
-    both = a[COUNT] * w
-    d = (b[MEAN] - a[MEAN]) + (b[MEAN_LO] - a[MEAN_LO])
+    n, w, both, d, mean, mean_lo = _pooled(
+        a[COUNT], a[MEAN], a[MEAN_LO], b[COUNT], b[MEAN], b[MEAN_LO]
+    )
     dt = (b[T_MEAN] + shift) - a[T_MEAN]
     a[M2] += b[M2] + d * d * both
     a[TX] += b[TX] + d * dt * both
     a[T_M2] += b[T_M2] + dt * dt * both
     a[T_MEAN] += dt * w
-    step = a[MEAN_LO] + d * w
-    mean = a[MEAN] + step
-    part = mean - a[MEAN]
-    a[MEAN_LO] = (a[MEAN] - (mean - part)) + (step - part)
-    a[MEAN] = mean
+    a[MEAN], a[MEAN_LO] = mean, mean_lo
     a[MIN] = min(a[MIN], b[MIN])
     a[MAX] = max(a[MAX], b[MAX])
     a[COUNT] = n
@@ -181,20 +183,15 @@ def merge_light(a: NDArray[np.float64], b: NDArray[np.float64], shift: float) ->
             a[k] = b[k]
         a[L_T_MEAN] += shift
         return
-    n = a[L_COUNT] + b[L_COUNT]
-    w = b[L_COUNT] / n
-    both = a[L_COUNT] * w
-    d = (b[L_MEAN] - a[L_MEAN]) + (b[L_MEAN_LO] - a[L_MEAN_LO])
+    n, w, both, d, mean, mean_lo = _pooled(
+        a[L_COUNT], a[L_MEAN], a[L_MEAN_LO], b[L_COUNT], b[L_MEAN], b[L_MEAN_LO]
+    )
     dt = (b[L_T_MEAN] + shift) - a[L_T_MEAN]
     a[L_M2] += b[L_M2] + d * d * both
     a[L_TX] += b[L_TX] + d * dt * both
     a[L_T_M2] += b[L_T_M2] + dt * dt * both
     a[L_T_MEAN] += dt * w
-    step = a[L_MEAN_LO] + d * w
-    mean = a[L_MEAN] + step
-    part = mean - a[L_MEAN]
-    a[L_MEAN_LO] = (a[L_MEAN] - (mean - part)) + (step - part)
-    a[L_MEAN] = mean
+    a[L_MEAN], a[L_MEAN_LO] = mean, mean_lo
     a[L_COUNT] = n
 
 
