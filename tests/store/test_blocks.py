@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plant.asset import AssetPath
@@ -57,6 +57,7 @@ def naive(given_parts: list[ReadingPart]) -> dict[int, tuple[int, dict[str, floa
     return result
 
 
+@settings(deadline=None)  # a busy machine is not a defect
 @given(parts())
 def test_readings_are_merged_as_if_they_came_one_by_one(given_parts: list[ReadingPart]) -> None:
     block = merge_readings(PUMP, given_parts)
@@ -99,6 +100,7 @@ def test_rollups_that_do_not_fit_are_refused(
         check_rollups(block)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(), min_size=1, max_size=8))
 def test_numbers_are_written_to_be_read_back_exactly(values: list[float]) -> None:
     (row_texts,) = numbers(np.array([values]))
