@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plant.errors import DataError
-from plant.times import DAY_MS, from_iso, parse_moment, to_iso
+from plant.times import DAY_MS, from_iso, parse_moment
+from vigie.commands import schedule_feed
 from vigie.context import Context, get_context
 from vigie.people import login
 
 if TYPE_CHECKING:
-    from serve.exports import Tokens
     from serve.schedule import Plan, PlannedJob
 
 app = typer.Typer(
@@ -21,10 +21,7 @@ app = typer.Typer(
     help="Plan repairs at the least expected cost, and hand the plan on.\n\n"
     "Example: `vigie schedule plan && vigie schedule export plan.xlsx`",
 )
-feed = typer.Typer(
-    no_args_is_help=True, help="The plan as a calendar to subscribe to, behind revocable tokens."
-)
-app.add_typer(feed, name="feed")
+app.add_typer(schedule_feed.app, name="feed")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 JobName = Annotated[str, typer.Argument(help="The job's key (VG-…), asset, or asset#mode.")]
@@ -181,90 +178,6 @@ def export(
     typer.echo(f"wrote {file}", err=True)
 
 
-@feed.command("serve")
-def feed_serve(
-    ctx: typer.Context,
-    host: Annotated[str | None, typer.Option(help="Default: 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: 8765.")] = None,
-) -> None:
-    """Serve the calendar until interrupted.
-
-    Example: `vigie schedule feed serve --port 8765`
-    """
-    from serve.exports import Feed, write_ics
-    from serve.schedule import load_plan
-
-    context = get_context(ctx)
-    settings = context.settings.exports
-
-    def calendar() -> bytes | None:
-        store = context.open_store()
-        try:
-            current = load_plan(store, context.clock.now_ms())
-        finally:
-            store.close()
-        return None if current is None else write_ics(current, context.plant, settings.language)
-
-    server = Feed(
-        calendar,
-        _tokens(context),
-        host or settings.feed_host,
-        settings.feed_port if port is None else port,
-        context.plant.name,
-    )
-    typer.echo("Serving on http://{}:{}/calendar/<token>.ics".format(*server.address), err=True)
-    try:
-        server.run()
-    finally:
-        server.stop()
-
-
-@feed.command("new")
-def feed_new(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Whom or what it is for.")],
-    as_json: AsJson = False,
-) -> None:
-    """Make a token and print its address once; only a digest of it is kept.
-
-    Example: `vigie schedule feed new "wall screen"`
-    """
-    context = get_context(ctx)
-    token, secret = _tokens(context).new(name, context.clock.now_ms())
-    settings = context.settings.exports
-    url = f"http://{settings.feed_host}:{settings.feed_port}/calendar/{secret}.ics"
-    if as_json:
-        _echo_json({"id": token.id, "name": token.name, "secret": secret, "url": url})
-        return
-    typer.echo(f"{token.id}  {token.name}\n{url}")
-
-
-@feed.command("tokens")
-def feed_tokens(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the tokens, without their secrets.
-
-    Example: `vigie schedule feed tokens`
-    """
-    tokens = _tokens(get_context(ctx)).all()
-    if as_json:
-        _echo_json([{"id": t.id, "name": t.name, "made": to_iso(t.made_ms)} for t in tokens])
-        return
-    for token in tokens:
-        typer.echo(f"{token.id}  {to_iso(token.made_ms)}  {token.name}")
-
-
-@feed.command("revoke")
-def feed_revoke(
-    ctx: typer.Context, token: Annotated[str, typer.Argument(help="The token's id.")]
-) -> None:
-    """Take a token back: its address stops working at once.
-
-    Example: `vigie schedule feed revoke 3f2a91c0`
-    """
-    revoked = _tokens(get_context(ctx)).revoke(token)
-    typer.echo(f"revoked {revoked.id}  {revoked.name}")
-
-
 def _replan(context: Context, changes: dict[str, Any], *, dry_run: bool = False) -> Plan:
     from serve.schedule import make_plan
 
@@ -358,12 +271,6 @@ def _render(context: Context, current: Plan, ending: str, profile: str, settings
     raise DataError(
         f"{ending or 'no ending'!r} is not a format.", fix="Use .csv .xlsx .ics .png .json."
     )
-
-
-def _tokens(context: Context) -> Tokens:
-    from serve.exports import Tokens
-
-    return Tokens(context.data_dir / "feed-tokens.json")
 
 
 def _echo_json(value: Any) -> None:
