@@ -123,7 +123,9 @@ def _fail_write(place: Path, nth: int, seed: int) -> dict[str, int]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     Journal(journal_path(place)).close()  # its tables are made and its log is folded back
     journal = Journal(journal_path(place))
-    reader = connect(journal.path, read_only=True)  # as on a plant: it keeps the log from being removed
+    reader = connect(
+        journal.path, read_only=True
+    )  # as on a plant: it keeps the log from being removed
     reader.execute("select count(*) from reading").fetchone()
     log = journal.path.with_name(journal.path.name + "-wal")
     wanted: dict[int, bytes] = {}
