@@ -104,11 +104,12 @@ def score(
     young: NDArray[np.bool_] = _history_h(table.catalogue, X) < settings.min_history_h
     known = p.known & ~young
     status = _no_window(bundle) if p.curves is None else "ok"
-    p_fail = horizons = None
+    p_fail = horizons = survival = None
     explained: dict[int, FloatArray] = {}
     if p.curves is not None:
         horizons = [h for h in HORIZONS_H if h <= p.curves.horizon_h]
         p_fail = np.clip(p.curves.p_fail(horizons), 0.0, 1.0)
+        survival = np.clip(p.curves.survival, 0.0, 1.0)  # despite rounding
         if explain_above is not None and settings.drivers:
             worth = known & ((p_fail[:, -1] >= explain_above) | (np.nan_to_num(p.deviation) >= 1))
             rows = np.flatnonzero(worth)
@@ -120,8 +121,8 @@ def score(
         deviation = None if np.isnan(p.deviation[i]) else round(float(p.deviation[i]), 4)
         why: tuple[Driver, ...] = ()
         curve = None
-        if known[i] and p.curves is not None and p_fail is not None and horizons is not None:
-            curve = p.curves.survival[i]
+        if known[i] and p.curves is not None and p_fail is not None and survival is not None:
+            curve = survival[i]
             if i in explained:
                 why = drivers(
                     bundle.catalogue, bundle.reference, X[i], explained[i], settings.drivers

@@ -270,7 +270,7 @@ class Plant(_Strict):
 
     def kind_spec(self, path: AssetPath) -> KindSpec:
         """Return the kind's description; an empty one for a machine that registered itself."""
-        return self.kinds.get(self.kind_of(path), KindSpec())
+        return self.kinds.get(self.kind_of(path)) or KindSpec()
 
     def line_spec(self, path: AssetPath) -> LineSpec:
         """Return the line's description; the defaults for a line that is not configured."""

@@ -13,6 +13,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
 _UNIT_MS = {
     "ms": 1,
@@ -27,9 +28,8 @@ _UNIT_MS = {
 
 def to_iso(ts_ms: int) -> str:
     """Write epoch milliseconds as ISO 8601 with `Z`; milliseconds appear only when not zero."""
-    moment = _EPOCH + timedelta(milliseconds=ts_ms)
-    spec = "milliseconds" if ts_ms % 1000 else "seconds"
-    return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
+    moment = _EPOCH_WITHOUT_ZONE + timedelta(milliseconds=ts_ms)
+    return moment.isoformat(timespec="milliseconds" if ts_ms % 1000 else "seconds") + "Z"
 
 
 def from_iso(text: str) -> int:

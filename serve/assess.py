@@ -10,7 +10,7 @@ from types import MappingProxyType
 from models.score import Assessment
 from plant.asset import AssetPath
 from plant.config import KindSpec, Plant
-from plant.risk import ModeRisk, Risk, Status, Window
+from plant.risk import ModeRisk, Risk, Severity, Status, Window
 from plant.times import HOUR_MS, MINUTE_MS
 from serve import wording
 from serve.settings import ServeSettings
@@ -66,13 +66,11 @@ def to_risk(
         model_trained_ms=assessment.trained_ms,
         simulated=simulated,
         run_id=run_id,
-        curve=tuple((h, _unit(s)) for h, s in assessment.curve()) if known else (),
+        curve=assessment.curve() if known else (),
     )
     held = previous.severity if previous is not None else "normal"
     severity = grade_risk(risk, settings.severity, plant.kind_of(risk.asset), held) or "normal"
-    return _worded(
-        replace(risk, severity=severity), plant, last_ms=None, faults=faults, note=assessment.note
-    )
+    return _worded(risk, severity, plant, last_ms=None, faults=faults, note=assessment.note)
 
 
 def without_assessment(
@@ -108,35 +106,36 @@ def without_assessment(
         simulated=simulated,
         run_id=run_id,
     )
-    return _worded(risk, plant, last_ms=last_ms, note=note)
+    return _worded(risk, risk.severity, plant, last_ms=last_ms, note=note)
 
 
 def _worded(
     risk: Risk,
+    severity: Severity,
     plant: Plant,
     *,
     last_ms: int | None,
     faults: Mapping[str, str] = NO_FAULTS,
     note: str = "",
 ) -> Risk:
-    """Fill in the sentence and the action."""
+    """Fill in the severity, the sentence and the action."""
     p50_h: float | None = None
     if risk.p_fail is not None and risk.window is not None:
         hours = _telling_horizon(risk)
         sentence = wording.risk_sentence(
-            p_within(risk, hours), hours, risk.mode, risk.drivers, risk.severity
+            p_within(risk, hours), hours, risk.mode, risk.drivers, severity
         )
         if risk.window.p50_ms is not None:
             p50_h = (risk.window.p50_ms - risk.ts_ms) / HOUR_MS
     elif risk.status == "deviation_only" and risk.deviation is not None:
-        sentence = wording.deviation_sentence(risk.deviation, risk.drivers, risk.severity)
+        sentence = wording.deviation_sentence(risk.deviation, risk.drivers, severity)
     else:
         sentence = wording.status_sentence(risk.status, risk.ts_ms, last_ms, faults)
     sentence = wording.with_note(sentence, note, faults if risk.status == "ok" else {})
     action = wording.action_for(
-        risk.status, risk.severity, risk.mode, plant.kind_spec(risk.asset), p50_h
+        risk.status, severity, risk.mode, plant.kind_spec(risk.asset), p50_h
     )
-    return replace(risk, sentence=sentence, action=action)
+    return replace(risk, severity=severity, sentence=sentence, action=action)
 
 
 def _telling_horizon(risk: Risk) -> int:

@@ -86,11 +86,13 @@ def _first_reached(
 
 
 def p_within(risk: Risk, hours: float) -> float:
-    """Return the probability of failing within `hours`, from the curve or else from `p_fail`.
+    """Return the probability of failing within `hours`: as published, or else from the curve.
 
     Between known points the probability is interpolated; past the last one it is the last one's,
     which is a lower bound. Zero for a risk without any.
     """
+    if risk.p_fail is not None and hours in risk.p_fail:
+        return risk.p_fail[int(hours)]
     known = sorted(risk.p_fail.items()) if risk.p_fail is not None else []
     points = [(0.0, 0.0)]
     points += (
