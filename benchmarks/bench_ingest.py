@@ -11,7 +11,9 @@ real Mosquitto; each runs in a process of its own, whose CPU time and memory are
     journal      Vigie to the durable journal (SQLite, WAL, synchronous=FULL)
     workers2     two Vigie workers on a shared subscription, each with its journal
     influx_bare  a bare line-protocol writer to influxd: prepared batches, nothing read or parsed
-    influx       Vigie from the broker to InfluxDB 2: ingest and forwarder, counted in InfluxDB
+    influx       Vigie from the broker to InfluxDB 2: ingest and forwarder (in two processes, as with
+                 `--ingest-workers`), counted in InfluxDB
+    forward      the forwarder alone: what the journal holds already to InfluxDB 2
     telegraf     Telegraf mqtt_consumer to influxdb_v2, when it is on the path (DESIGN: v1.30.3)
 
 The last line holds the ratios. `lost` counts messages that are not where they should be. `cpu_s` is what
@@ -56,7 +58,8 @@ from store.schema import connect, journal_files
 from vigie.servers import Influxd, Mosquitto
 
 CASES = (
-    "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "telegraf",
+    "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "forward",
+    "telegraf",
 )  # fmt: skip
 
 
@@ -189,30 +192,43 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
     return figures
 
 
+def forwarding(bench: Bench, server: Influxd, data_dir: Path) -> subprocess.Popen[bytes]:
+    """Start the forwarder of a data folder; it ends when told so, by a line."""
+    settings = {
+        "url": server.url, "org": server.org, "bucket": server.bucket,
+        "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
+    }  # fmt: skip
+    return bench.child("forward", {"data_dir": str(data_dir), "influx": settings})
+
+
+def told_to_end(forwarder: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
+    assert forwarder.stdin is not None
+    forwarder.stdin.write(b"\n")
+    forwarder.stdin.close()
+    return finish(forwarder)
+
+
+def since_first_sight(bench: Bench, figures: dict[str, Any], early: int, seconds: float) -> None:
+    """Count from the first points seen to the last: the start of the processes is not throughput."""
+    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
+    figures["msgs_per_s"] = round(rate)
+    figures["values_per_s"] = round(rate * len(SIGNALS))
+
+
 def case_influx(bench: Bench) -> dict[str, Any]:
     data_dir = bench.scratch / "influx"
     bench.prepare("influx", contract_filters())
     before = server_cpu_s(bench.broker)
     with Influxd() as server:
-        settings = {
-            "url": server.url, "org": server.org, "bucket": server.bucket,
-            "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
-        }  # fmt: skip
-        forwarder = bench.child("forward", {"data_dir": str(data_dir), "influx": settings})
+        forwarder = forwarding(bench, server, data_dir)
         ingest = bench.child("journal", {"client_id": "influx", "data_dir": str(data_dir)})
         early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
         influxd_cpu_s = server_cpu_s(server)
         said, ingest_usage = finish(ingest)
-        assert forwarder.stdin is not None
-        forwarder.stdin.write(b"\n")
-        forwarder.stdin.close()
-        forwarded, usage = finish(forwarder)
+        forwarded, usage = told_to_end(forwarder)
     peak = said["peak_mib"] + forwarded["peak_mib"]
     figures = bench.figures(seconds, found, usage, peak)
-    # From the first points seen to the last: the start of the processes is not throughput.
-    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
-    figures["msgs_per_s"] = round(rate)
-    figures["values_per_s"] = round(rate * len(SIGNALS))
+    since_first_sight(bench, figures, early, seconds)
     figures["cpu_s"] = round(figures["cpu_s"] + ingest_usage.ru_utime + ingest_usage.ru_stime, 2)
     figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
     broker_cpu_s = server_cpu_s(bench.broker) - before
@@ -220,6 +236,21 @@ def case_influx(bench: Bench) -> dict[str, Any]:
     return with_servers(
         figures, start_cpu_s, broker_cpu_s=broker_cpu_s, influxd_cpu_s=influxd_cpu_s
     )
+
+
+def case_forward(bench: Bench) -> dict[str, Any]:
+    """What is in the journal already goes to InfluxDB: no broker and no ingest beside it."""
+    data_dir = bench.scratch / "forward"
+    bench.prepare("forward", contract_filters())
+    finish(bench.child("journal", {"client_id": "forward", "data_dir": str(data_dir)}))
+    with Influxd() as server:
+        forwarder = forwarding(bench, server, data_dir)
+        early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
+        influxd_cpu_s = server_cpu_s(server)
+        forwarded, usage = told_to_end(forwarder)
+    figures = bench.figures(seconds, found, usage, forwarded["peak_mib"])
+    since_first_sight(bench, figures, early, seconds)
+    return with_servers(figures, forwarded["start_cpu_s"], influxd_cpu_s=influxd_cpu_s)
 
 
 def case_telegraf(bench: Bench) -> dict[str, Any] | None:
@@ -249,9 +280,7 @@ def case_telegraf(bench: Bench) -> dict[str, Any] | None:
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
     figures = bench.figures(seconds, found, usage, peak)
-    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
-    figures["msgs_per_s"] = round(rate)
-    figures["values_per_s"] = round(rate * len(SIGNALS))
+    since_first_sight(bench, figures, early, seconds)
     figures["influxd_cpu_s"] = influxd_cpu_s
     return figures
 
@@ -261,6 +290,7 @@ RATIOS = (
     ("journal_to_paho", "journal", "paho"),
     ("influx_to_telegraf", "influx", "telegraf"),
     ("influx_to_influx_bare", "influx", "influx_bare"),
+    ("forward_to_influx_bare", "forward", "influx_bare"),
     ("workers2_to_journal", "workers2", "journal"),
 )
 
