@@ -69,8 +69,8 @@ def to_risk(
         curve=assessment.curve() if known else (),
     )
     held = previous.severity if previous is not None else "normal"
-    severity = grade_risk(risk, settings.severity, plant.kind_of(risk.asset), held) or "normal"
-    return _worded(risk, severity, plant, last_ms=None, faults=faults, note=assessment.note)
+    severity = grade_risk(risk, settings.severity, plant.kind_of(asset), held) or "normal"
+    return _worded(risk, severity, kind, last_ms=None, faults=faults, note=assessment.note)
 
 
 def without_assessment(
@@ -106,13 +106,13 @@ def without_assessment(
         simulated=simulated,
         run_id=run_id,
     )
-    return _worded(risk, risk.severity, plant, last_ms=last_ms, note=note)
+    return _worded(risk, risk.severity, plant.kind_spec(risk.asset), last_ms=last_ms, note=note)
 
 
 def _worded(
     risk: Risk,
     severity: Severity,
-    plant: Plant,
+    kind: KindSpec,
     *,
     last_ms: int | None,
     faults: Mapping[str, str] = NO_FAULTS,
@@ -132,9 +132,7 @@ def _worded(
     else:
         sentence = wording.status_sentence(risk.status, risk.ts_ms, last_ms, faults)
     sentence = wording.with_note(sentence, note, faults if risk.status == "ok" else {})
-    action = wording.action_for(
-        risk.status, severity, risk.mode, plant.kind_spec(risk.asset), p50_h
-    )
+    action = wording.action_for(risk.status, severity, risk.mode, kind, p50_h)
     return replace(risk, severity=severity, sentence=sentence, action=action)
 
 
