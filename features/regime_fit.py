@@ -5,6 +5,8 @@ No random numbers anywhere, so the same history gives the same model.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -72,20 +74,7 @@ def fit_regimes(
     )
     excess, _ = bare.excess(means, ops)
     centre, mix = _components(excess / reference, groups, min(components, len(conditions)), smooth)
-    return RegimeModel(
-        conditions,
-        operating,
-        kind,
-        op_centre,
-        op_scale,
-        places,
-        expected,
-        scales,
-        reference,
-        centre,
-        mix,
-        int(rows.sum()),
-    )
+    return replace(bare, mix_centre=centre, mix=mix)
 
 
 def _standard(ops: Matrix) -> tuple[Matrix, Matrix]:
