@@ -192,13 +192,11 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
     return figures
 
 
-def forwarding(bench: Bench, server: Influxd, data_dir: Path) -> subprocess.Popen[bytes]:
-    """Start the forwarder of a data folder; it ends when told so, by a line."""
-    settings = {
+def settings_of(server: Influxd) -> dict[str, Any]:
+    return {
         "url": server.url, "org": server.org, "bucket": server.bucket,
         "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
     }  # fmt: skip
-    return bench.child("forward", {"data_dir": str(data_dir), "influx": settings})
 
 
 def told_to_end(forwarder: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
@@ -220,21 +218,17 @@ def case_influx(bench: Bench) -> dict[str, Any]:
     bench.prepare("influx", contract_filters())
     before = server_cpu_s(bench.broker)
     with Influxd() as server:
-        forwarder = forwarding(bench, server, data_dir)
-        ingest = bench.child("journal", {"client_id": "influx", "data_dir": str(data_dir)})
+        spec = {"client_id": "influx", "data_dir": str(data_dir), "influx": settings_of(server)}
+        pipeline = bench.child("journal", spec)
         early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
         influxd_cpu_s = server_cpu_s(server)
-        said, ingest_usage = finish(ingest)
-        forwarded, usage = told_to_end(forwarder)
-    peak = said["peak_mib"] + forwarded["peak_mib"]
-    figures = bench.figures(seconds, found, usage, peak)
+        said, usage = finish(pipeline)
+    figures = bench.figures(seconds, found, usage, said["peak_mib"])
     since_first_sight(bench, figures, early, seconds)
-    figures["cpu_s"] = round(figures["cpu_s"] + ingest_usage.ru_utime + ingest_usage.ru_stime, 2)
     figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
     broker_cpu_s = server_cpu_s(bench.broker) - before
-    start_cpu_s = said["start_cpu_s"] + forwarded["start_cpu_s"]
     return with_servers(
-        figures, start_cpu_s, broker_cpu_s=broker_cpu_s, influxd_cpu_s=influxd_cpu_s
+        figures, said["start_cpu_s"], broker_cpu_s=broker_cpu_s, influxd_cpu_s=influxd_cpu_s
     )
 
 
@@ -244,7 +238,8 @@ def case_forward(bench: Bench) -> dict[str, Any]:
     bench.prepare("forward", contract_filters())
     finish(bench.child("journal", {"client_id": "forward", "data_dir": str(data_dir)}))
     with Influxd() as server:
-        forwarder = forwarding(bench, server, data_dir)
+        spec = {"data_dir": str(data_dir), "influx": settings_of(server)}
+        forwarder = bench.child("forward", spec)
         early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
         influxd_cpu_s = server_cpu_s(server)
         forwarded, usage = told_to_end(forwarder)

@@ -97,14 +97,16 @@ def raw_socket(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def journal(spec: dict[str, Any]) -> dict[str, Any]:
-    """Vigie from the broker to the durable journal, as `vigie run` does it."""
+    """Vigie from the broker to the durable journal, and on to InfluxDB when asked, as `vigie run` does it."""
     from ingest.settings import BrokerSettings, IngestSettings
     from ingest.subscriber import Subscriber
     from ingest.workers import Workers
     from plant.clock import SystemClock
     from plant.config import Plant
+    from store.forwarder import Forwarder
     from store.journal import Journal
     from store.schema import journal_path
+    from store.settings import InfluxSettings
 
     data_dir = Path(spec["data_dir"])
     broker = BrokerSettings(port=spec["port"], client_id=spec["client_id"])
@@ -118,7 +120,13 @@ def journal(spec: dict[str, Any]) -> dict[str, Any]:
             broker, settings, Plant(), data_dir, prepare=partial(configure_logs, "error")
         )
     else:
-        work = Subscriber(broker, settings, Plant(), Journal(journal_path(data_dir)), SystemClock())
+        journal = Journal(journal_path(data_dir))
+        work = Subscriber(broker, settings, Plant(), journal, SystemClock())
+        work.warm_up()
+        if "influx" in spec:
+            forwarder = Forwarder(InfluxSettings(**spec["influx"]), data_dir, SystemClock())
+            journal.tail = forwarder.tail_of(journal.path)
+            forwarder.start()
     spare_collector()
     started_cpu_s = time.process_time()
     if settings.workers > 1:
@@ -129,8 +137,13 @@ def journal(spec: dict[str, Any]) -> dict[str, Any]:
         if work.stats().stored >= spec["messages"]:
             break
         time.sleep(0.002)
-    last, peak = time.time(), peak_mib()
+    last = time.time()
+    if "influx" in spec:
+        forwarder.drain(DEADLINE_S)
+    peak = peak_mib()
     work.stop()
+    if "influx" in spec:
+        forwarder.close()
     stored = work.stats().stored
     return {
         "first": first_arrival(data_dir),

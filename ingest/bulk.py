@@ -22,7 +22,8 @@ from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingest.sink import Publish
+from ingest.plain import PlainReader
+from ingest.run import Message, Publish, Run
 from ingest.stock import as_publish
 
 READ_BYTES = 1 << 18
@@ -32,11 +33,17 @@ _PUBLISH_QOS_1 = 0x32
 _PUBLISH_QOS_2 = 0x34
 _SHORTEST = 4  # length of a topic, packet id: less is not a PUBLISH of QoS 1
 _PUBREL = 0x62
+_ANSWER = (b"", b"\x40\x02", b"\x50\x02")  # by QoS; a message of QoS 0 has no packet id
 _make = tuple.__new__
+#: So often the compiled walk may find next to nothing before the rest of a piece goes the long way.
+_PATIENCE = 4
+_WORTH_A_CALL = 4
 
 
 class BulkClient(mqtt.Client):
-    """paho with `on_publishes(list of Publish)` instead of `on_message`; acknowledge by `ack_many`.
+    """paho with `on_publishes(list of messages)` instead of `on_message`; acknowledge by `ack_many`.
+
+    plain: reads what it can of a piece by itself, in runs; without it every message is a Publish.
 
     Drive it with loop_read, loop_write and loop_misc. A QoS 2 message is delivered when its PUBLISH
     arrives and its PUBREC is sent by `ack_many`, after it was stored; a repeat is the journal's to drop.
@@ -44,11 +51,12 @@ class BulkClient(mqtt.Client):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
+        self.plain: PlainReader | None = None
+        self.on_publishes: Callable[[list[Message]], None] = lambda _: None
         self._received = bytearray()
         self._frame_size = 0  # of the packet that is not complete yet; 0: not known
         self._known_properties: dict[bytes, Properties] = {}
-        self._walked: list[Publish] = []
+        self._walked: list[Message] = []
         self.on_message = self._on_one  # what paho finds well-formed after all
         self.drain_on_close = True
         self._closing = False
@@ -82,7 +90,7 @@ class BulkClient(mqtt.Client):
         if len(self._received) < self._frame_size:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         piece = bytes(self._received)
-        publishes: list[Publish] = []
+        publishes: list[Message] = []
         rc, consumed = self._walk(piece, publishes)
         del self._received[:consumed]
         if publishes:
@@ -105,28 +113,30 @@ class BulkClient(mqtt.Client):
         super()._sock_close()
         self._closing = False
 
-    def ack_many(self, publishes: Sequence[Publish]) -> None:
-        """Acknowledge stored messages in one write: PUBACK for QoS 1, PUBREC for QoS 2."""
-        first = [mid for _, _, mid, qos, _, _, _ in publishes if qos == 1]
-        second = [mid for _, _, mid, qos, _, _, _ in publishes if qos == 2]
-        if first:
-            self._queue_ids(b"\x40\x02", first)
-        if second:
-            self._queue_ids(b"\x50\x02", second)
+    def ack_many(self, messages: Sequence[Message]) -> None:
+        """Acknowledge stored messages in one write, in their order: PUBACK for QoS 1, PUBREC for QoS 2."""
+        packets = b"".join([_acknowledgement(message) for message in messages])
+        if packets:
+            self._packet_queue(packets[0], packets, int.from_bytes(packets[-2:], "big"), 1)
 
-    def _queue_ids(self, head: bytes, mids: list[bytes]) -> None:
-        packet = head + head.join(mids)  # head mid head mid …
-        self._packet_queue(head[0], packet, int.from_bytes(mids[-1], "big"), 1)
-
-    def _walk(self, piece: bytes, publishes: list[Publish]) -> tuple[MQTTErrorCode, int]:
+    def _walk(  # noqa: PLR0912 - one loop: a call for each packet costs as much as reading it
+        self, piece: bytes, publishes: list[Message]
+    ) -> tuple[MQTTErrorCode, int]:
         """Handle the complete packets of a piece; return paho's code and the bytes used up."""
         position, size = 0, len(piece)
         parse, append = self._parse_publish, publishes.append
         is_v5 = self._protocol == mqtt.MQTTv5
         self._frame_size = 0
         self._walked = publishes
+        patience = _PATIENCE if is_v5 and self.plain is not None and self.plain.ready else 0
         while size - position >= 2:
             head = piece[position]
+            if patience and head == _PUBLISH_QOS_1:
+                found, position = self._read_run(piece, position, publishes)
+                patience -= found < _WORTH_A_CALL
+                if size - position < 2:
+                    break
+                head = piece[position]
             body = position + 2
             length = piece[position + 1]
             if length & 128:
@@ -164,6 +174,15 @@ class BulkClient(mqtt.Client):
             if rc or self._sock is None:
                 return rc, position
         return MQTTErrorCode.MQTT_ERR_SUCCESS, position
+
+    def _read_run(self, piece: bytes, position: int, publishes: list[Message]) -> tuple[int, int]:
+        """Read plain messages in one go; return how many, and where the first other packet begins."""
+        assert self.plain is not None  # noqa: S101 - the caller has asked
+        run, position = self.plain.read(piece, position)
+        if run is None:
+            return 0, position
+        publishes.append(run)
+        return len(run), position
 
     def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._walked.append(as_publish(message))
@@ -245,6 +264,12 @@ class BulkClient(mqtt.Client):
                 "to_process": 0,
                 "pos": 0,
             }
+
+
+def _acknowledgement(message: Message) -> bytes:
+    if isinstance(message, Run):
+        return message.acknowledgements()
+    return _ANSWER[message.qos] + message.mid
 
 
 def _varint(piece: bytes, start: int, end: int) -> tuple[int, int]:

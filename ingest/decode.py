@@ -34,7 +34,7 @@ from plant.errors import PayloadError
 from plant.event import PLANT_EVENT_KINDS, Event
 from plant.reading import Reading
 from plant.topics import Topics
-from store.journal_rows import Sample
+from store.columns import Sample
 
 _make = tuple.__new__
 _NO_OFFSETS: Mapping[AssetPath, int] = {}

@@ -8,14 +8,15 @@ cannot be written (disk full), everything is kept and tried again; the caller st
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from ingest.decode import Decoded, plain_sample
 from ingest.payload import StampError
+from ingest.plain import PlainReader
 from ingest.router import Router
+from ingest.run import Message, Publish, Run, count, single
 from ingest.settings import IngestSettings
 from ingest.skew import ClockSkew
 from ingest.stats import Tally
@@ -24,6 +25,7 @@ from plant.asset import AssetPath
 from plant.clock import Clock
 from plant.errors import PayloadError, StoreError
 from plant.reading import Reading
+from store.columns import Columns, Sample
 from store.journal import Batch, Journal
 from store.quarantine import Quarantined
 
@@ -31,18 +33,8 @@ _log = structlog.get_logger(__name__)
 
 #: Commit at the latest when this much has been taken, whatever the number of messages.
 MAX_PENDING_BYTES = 8 << 20
-
-
-class Publish(NamedTuple):
-    """One message as it came. `mid` is the packet id's two bytes, empty for QoS 0."""
-
-    topic: bytes
-    payload: bytes
-    mid: bytes = b""
-    qos: int = 0
-    retain: bool = False
-    dup: bool = False
-    properties: object = None
+#: Readings of a commit, and of each run in it, whose clocks are looked at.
+_SEEN, _SEEN_OF_RUN = 64, 16
 
 
 class Sink:
@@ -67,11 +59,14 @@ class Sink:
         self.waveform_reader = waveform_reader
         self._remember = remember
         self._newest: dict[tuple[AssetPath, str], tuple[int, float]] = {}
-        self._pending: list[Publish] = []
+        self._pending: list[Message] = []
+        self._waiting = 0  # messages in `_pending`, those of runs one by one
         self._batch = Batch()
         self._bytes = 0
         self._since = 0.0
         self._retry_at = 0.0
+        #: Is told what plain messages look like, so that it can read the next ones by itself.
+        self.plain: PlainReader | None = None
         self.outgoing: list[
             tuple[str, bytes]
         ] = []  # answers that a protocol wants (Sparkplug rebirth)
@@ -79,25 +74,27 @@ class Sink:
     @property
     def pending(self) -> int:
         """Messages taken but not yet durable."""
-        return len(self._pending)
+        return self._waiting
 
     @property
     def blocked(self) -> bool:
         """Tell whether the journal cannot be written: take no more until it can."""
         return bool(self.tally.blocked)
 
-    def take(self, publishes: Sequence[Publish]) -> None:
+    def take(self, messages: Sequence[Message]) -> None:
         """Decode messages and add them to the next commit."""
-        if not publishes:
+        if not messages:
             return
         if not self._pending:
             self._since = time.monotonic()
         received_ms = self._clock.now_ms()
-        self._pending.extend(publishes)
-        size = self._decode_into(self._batch, publishes, received_ms)
+        self._pending.extend(messages)
+        size = self._decode_into(self._batch, messages, received_ms)
+        taken = count(messages)
+        self._waiting += taken
         self._bytes += size
         tally = self.tally
-        tally.received += len(publishes)
+        tally.received += taken
         tally.received_bytes += size
         tally.last_received_ms = received_ms
 
@@ -113,7 +110,7 @@ class Sink:
         now = time.monotonic()
         if self.blocked:
             return max(0.0, self._retry_at - now)
-        if len(self._pending) >= self._settings.commit_messages or self._bytes >= MAX_PENDING_BYTES:
+        if self._waiting >= self._settings.commit_messages or self._bytes >= MAX_PENDING_BYTES:
             return 0.0
         return max(0.0, self._since + self._settings.commit_ms / 1000 - now)
 
@@ -128,35 +125,44 @@ class Sink:
             self._block(error)
             return False
         except Exception:  # a defect of ours must not lose the other messages of the batch
-            _log.exception("ingest.commit_failed", messages=len(self._pending))
+            _log.exception("ingest.commit_failed", messages=self._waiting)
             try:
                 self._commit_one_by_one()
             except StoreError as error:
                 self._block(error)
                 return False
         if self.tally.blocked:
-            _log.warning("ingest.resumed", messages=len(self._pending))
+            _log.warning("ingest.resumed", messages=self._waiting)
             self.tally.blocked = ""
         self._account(self._batch, started)
         self._pending = []
+        self._waiting = 0
         self._batch = Batch()
         self._bytes = 0
         return True
 
     # -- decoding ---------------------------------------------------------------------------
 
-    def _decode_into(self, batch: Batch, publishes: Sequence[Publish], received_ms: int) -> int:
+    def _decode_into(  # noqa: PLR0912 - one loop: a call for each message costs as much as reading it
+        self, batch: Batch, messages: Sequence[Message], received_ms: int
+    ) -> int:
         decoder_of, plain, limits = self._router.decoder, self._router.plain, self._router.limits
         add, add_sample, size = batch.readings.extend, batch.readings.append, 0
         batch.received_ms = received_ms
-        for publish in publishes:
-            topic, payload, _, _, retain, _, _ = publish
+        for message in messages:
+            if isinstance(message, Run):
+                batch.readings.append(message.columns)
+                size += message.payload_bytes
+                continue
+            topic, payload, _, _, retain, _, _ = publish = message
             size += len(payload)
             try:
                 if not retain and topic in plain:
                     sample = plain_sample(plain[topic], payload, received_ms, limits)
                     if sample is not None:
                         add_sample(sample)
+                        if self.plain is not None:
+                            self.plain.learn(topic, sample.asset, tuple(sample.values))
                         continue
                 decoded = decoder_of(topic)(payload, received_ms)
                 if decoded.problem is None and not retain and not decoded.waveforms:
@@ -225,12 +231,12 @@ class Sink:
 
     def _commit_one_by_one(self) -> None:
         """Commit each message alone; the one that cannot be is quarantined as it came."""
-        for publish in self._pending:
+        for publish in single(self._pending):
             received_ms = self._clock.now_ms()
-            single = Batch()
-            self._decode_into(single, [publish], received_ms)
+            alone = Batch()
+            self._decode_into(alone, [publish], received_ms)
             try:
-                self._commit(single)
+                self._commit(alone)
             except StoreError:
                 raise
             except Exception as error:  # a defect of ours: said aloud, kept with its message
@@ -242,7 +248,7 @@ class Sink:
 
     def _block(self, error: StoreError) -> None:
         if not self.tally.blocked:
-            _log.error("ingest.blocked", reason=str(error), messages=len(self._pending))
+            _log.error("ingest.blocked", reason=str(error), messages=self._waiting)
         self.tally.blocked = str(error)
         self._retry_at = time.monotonic() + self._settings.retry_s
 
@@ -259,16 +265,14 @@ class Sink:
                 first_topic=first.topic_text[:200],
                 problem=first.message[:200],
             )
-        readings = batch.readings
-        if readings:
-            newest = readings[-1]
-            tally.lag_ms = (newest.received_ms or 0) - newest.ts_ms
-            # At high rates a sample of each commit is enough to see a clock that is off.
-            for reading in readings[:: max(1, len(readings) // 64)]:
+        if batch.readings:
+            # At high rates a few of each commit are enough to see a clock that is off.
+            for reading in _some(batch.readings):
                 self._saw(reading.asset, reading.ts_ms, reading.received_ms or 0)
+                tally.lag_ms = (reading.received_ms or 0) - reading.ts_ms
 
         if self._remember:
-            for reading in readings:
+            for reading in _newest(batch.readings):
                 for signal in self._remember & reading.values.keys():
                     known = self._newest.get((reading.asset, signal))
                     if known is None or known[0] <= reading.ts_ms:
@@ -281,6 +285,27 @@ class Sink:
         if self.skew.saw(asset, ts_ms, received_ms):
             skew_ms = self.skew.found.get(asset)
             _log.warning("ingest.clock_skew", asset=str(asset), skew_ms=skew_ms)
+
+
+def _some(readings: Sequence[Reading | Sample | Columns]) -> Iterator[Reading | Sample]:
+    """Yield at most some hundred readings of a commit in their order, the last one among them."""
+    singles = [reading for reading in readings[:-1] if not isinstance(reading, Columns)]
+    yield from singles[:: max(1, len(singles) // _SEEN)]
+    for part in readings:
+        if isinstance(part, Columns):
+            step = max(1, len(part) // _SEEN_OF_RUN)
+            yield from (part.sample(at) for at in range((len(part) - 1) % step, len(part), step))
+    if not isinstance(readings[-1], Columns):
+        yield readings[-1]
+
+
+def _newest(readings: Sequence[Reading | Sample | Columns]) -> Iterator[Reading | Sample]:
+    """Yield the readings that may be the newest of their machine and signals."""
+    for reading in readings:
+        if isinstance(reading, Columns):
+            yield from reading.newest()
+        else:
+            yield reading
 
 
 def _internal(error: Exception) -> PayloadError:

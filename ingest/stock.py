@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 
-from ingest.sink import Publish
+from ingest.run import Message, Publish, single
 
 _MOST_DRAINED = 65_536
 
@@ -31,7 +31,7 @@ class StockClient(mqtt.Client):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.on_publishes: Callable[[list[Publish]], None] = lambda _: None
+        self.on_publishes: Callable[[list[Message]], None] = lambda _: None
         self.on_message = self._on_one
         self._taken = 0
         self.drain_on_close = True
@@ -66,8 +66,8 @@ class StockClient(mqtt.Client):
         self._taken += 1
         self.on_publishes([as_publish(message)])
 
-    def ack_many(self, publishes: list[Publish]) -> None:
+    def ack_many(self, messages: Sequence[Message]) -> None:
         """Acknowledge stored messages one by one."""
-        for publish in publishes:
+        for publish in single(messages):
             if publish.qos:
                 self.ack(int.from_bytes(publish.mid, "big"), publish.qos)

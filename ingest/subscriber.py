@@ -26,9 +26,11 @@ from ingest.bulk import BulkClient
 from ingest.client import connect, make_client, unreachable
 from ingest.guard import GuardedThread
 from ingest.health import health_message
+from ingest.plain import PlainReader
 from ingest.router import Router
+from ingest.run import Message, count
 from ingest.settings import BrokerSettings, IngestSettings
-from ingest.sink import Publish, Sink
+from ingest.sink import Sink
 from ingest.stats import IngestStats, Rate
 from ingest.stock import StockClient
 from ingest.subscriptions import plan
@@ -43,6 +45,9 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 3.0
+#: While a commit is gathered, messages are left to arrive: a read for each costs more than the message.
+_GATHER_S = 0.001
+_WORTH_A_READ = 500
 
 
 class Subscriber:
@@ -76,12 +81,18 @@ class Subscriber:
         self.sink = Sink(self._router, settings, journal, clock, remember=remember)
         if waveform_factory is not None:
             self.sink.waveform_reader = waveform_factory(plant, self.sink.newest)
+        self._plain: PlainReader | None = None
+        if settings.receive == "bulk" and broker.protocol == "5":
+            limits = self._router.limits
+            self._plain = PlainReader(clock, limits.ahead_ms, limits.max_bytes)
+            self.sink.plain = self._plain
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._wake_read, self._wake_write = socket.socketpair()
         self._guard = GuardedThread(self._run, "vigie-ingest", self._stopping)
-        self._to_acknowledge: list[Publish] = []
+        self._to_acknowledge: list[Message] = []
         self._epoch = 0
+        self._read = 0  # messages of the last read
         self._error = ""
         self._said_blocked = False
         self._rate = Rate()
@@ -89,11 +100,18 @@ class Subscriber:
     def start(self, wait_s: float = 0.0) -> None:
         """Begin in the background. With `wait_s`, raises BrokerError if there is no subscription by then."""
         make_client(self._broker, self._client_id, mqtt.Client)  # complain about credentials here
+        if self._plain is not None:
+            self._plain.warm_up_beside()
         self._guard.start()
         if wait_s and not self._subscribed.wait(wait_s):
             reason = self._error or "no answer"
             self.stop()
             raise unreachable(self._broker, reason)
+
+    def warm_up(self) -> None:
+        """Load what reads plain messages fast, and wait for it; `start` does so in the background."""
+        if self._plain is not None:
+            self._plain.warm_up()
 
     def stop(self) -> None:
         """Commit and acknowledge what was taken, and disconnect."""
@@ -166,6 +184,8 @@ class Subscriber:
         client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
         client.on_publishes = self._on_publishes
+        if isinstance(client, BulkClient):
+            client.plain = self._plain
         connect(client, self._broker, self._settings.receive_maximum)
         poller = select.poll()
         sock = client.socket()
@@ -194,6 +214,8 @@ class Subscriber:
         if not self.sink.blocked:  # what cannot be stored stays at the broker
             events |= select.POLLIN
         poller.register(sock, events)
+        if 0 < self._read < _WORTH_A_READ and self.sink.pending:
+            time.sleep(_GATHER_S)
         timeout_s = min(self.sink.due_in_s(), 0.5)
         if events & select.POLLIN and hasattr(sock, "pending") and sock.pending():
             timeout_s = 0.0  # TLS has decrypted more than was read; poll() does not know
@@ -208,7 +230,9 @@ class Subscriber:
             if self.sink.blocked:
                 client.drain_on_close = False
                 return False  # lost while nothing can be stored: what is left in it comes again
+            before = self.sink.pending
             client.loop_read()
+            self._read = self.sink.pending - before
         return True
 
     def _commit_and_acknowledge(self, client: Any) -> None:
@@ -218,7 +242,7 @@ class Subscriber:
             return
         durable, self._to_acknowledge = self._to_acknowledge, []
         client.ack_many(durable)
-        self.sink.tally.acknowledged += len(durable)
+        self.sink.tally.acknowledged += count(durable)
         answers, self.sink.outgoing = self.sink.outgoing, []
         for topic, payload in answers:
             client.publish(topic, payload, qos=0)
@@ -245,9 +269,9 @@ class Subscriber:
 
     # -- paho calls the following in our own thread --------------------------------------------
 
-    def _on_publishes(self, publishes: list[Publish]) -> None:
-        self._to_acknowledge.extend(publishes)
-        self.sink.take(publishes)
+    def _on_publishes(self, messages: list[Message]) -> None:
+        self._to_acknowledge.extend(messages)
+        self.sink.take(messages)
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, flags: Any, reason: ReasonCode, _props: Any

@@ -60,15 +60,17 @@ class Delivery:
         self._pause = pause or stopping.wait
         self.health = Health()
 
-    def send(self, bucket: str, lines: Sequence[str], precision: str) -> Outcome:
-        """Send lines; return when each is in InfluxDB, expired or refused. Raises Stopped."""
+    def send(self, bucket: str, lines: Sequence[str] | bytes, precision: str) -> Outcome:
+        """Send lines (or their text); return when each is in InfluxDB, expired or refused. Raises Stopped."""
         outcome = Outcome()
         waiting = [lines] if lines else []
         while waiting:
-            part = waiting.pop()
-            refusal = self._attempt(bucket, part, precision)
+            text = waiting.pop()
+            body = text if isinstance(text, bytes) else _text(text)
+            refusal = self._attempt(bucket, body, precision)
             if refusal is None:
                 continue
+            part = _lines(text) if isinstance(text, bytes) else text
             if refusal.beyond_retention:
                 dropped = len(part) if refusal.dropped is None else refusal.dropped
                 outcome.expired += min(dropped, len(part))
@@ -81,9 +83,8 @@ class Delivery:
                 waiting += [part[middle:], part[:middle]]
         return outcome
 
-    def _attempt(self, bucket: str, lines: Sequence[str], precision: str) -> Refusal | None:
+    def _attempt(self, bucket: str, body: bytes, precision: str) -> Refusal | None:
         """Send until taken (None) or refused for what it holds."""
-        body = "\n".join(lines).encode("utf-8", "surrogatepass")
         attempt = 0
         while True:
             if self._stopping.is_set():
@@ -125,6 +126,14 @@ class Delivery:
             # 0 means at once, but a server that repeats it must not be hammered.
             pause_s = asked_s if asked_s > 0 or attempt == 0 else pause_s
         return min(longest, pause_s)
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _lines(text: bytes) -> list[str]:
+    return text.decode("utf-8", "surrogatepass").rstrip("\n").split("\n")
 
 
 def retry_after_s(header: str, clock: Clock) -> float | None:

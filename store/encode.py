@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import structlog
 
+from store.columns import Columns
+from store.hot_tail import Segment
 from store.journal_reader import JournalReader
 from store.lines import event_line, numbers, reading_format, run_field, series
 
+if TYPE_CHECKING:
+    from store.encode_columns import LineWriter
+
 _log = structlog.get_logger(__name__)
+
+
+class Lines(NamedTuple):
+    """Line protocol of what a journal holds up to the id `stop`: readings (ended lines) and events."""
+
+    readings: bytes
+    events: list[str]
+    points: int
+    stop: int
 
 
 class Encoder:
@@ -21,28 +38,61 @@ class Encoder:
         self._heads: dict[tuple[int, int], tuple[str, str] | None] = {}
         self._formats: dict[int, str | None] = {}
         self._generation = -1
+        self._writer: LineWriter | None = None
 
-    def after(self, cursor: int, limit: int) -> tuple[list[str], list[str], int]:
-        """Return (reading lines, event lines, next cursor) in order of arrival after `cursor`."""
-        reader = self._reader
-        with reader.connection() as db:
-            if reader.generation != self._generation:
+    def after(self, cursor: int, limit: int) -> Lines:
+        """Return what was committed after `cursor`, at most `limit` readings and as many events."""
+        with self._connection() as db:
+            rows, event_rows, last = self._reader.rows_after(db, cursor, limit)
+            readings, count = self._readings(db, rows)
+            events = self._events(db, event_rows)
+        return Lines(readings, events, count + len(events), last)
+
+    def segments(self, segments: Sequence[Segment]) -> Lines:
+        """Return what segments of this journal hold, which follow one another."""
+        from store.encode_columns import LineWriter  # noqa: PLC0415 - numba takes a while to load
+
+        self._writer = self._writer or LineWriter()
+        texts: list[bytes] = []
+        events: list[str] = []
+        count = 0
+        with self._connection() as db:
+            for segment in segments:
+                for part in segment.readings:
+                    if isinstance(part, Columns):
+                        texts.append(self._writer.lines(part))
+                        count += len(part)
+                    else:
+                        text, encoded = self._readings(db, part)
+                        texts.append(text)
+                        count += encoded
+                events += self._events(db, segment.events)
+        return Lines(b"".join(texts), events, count + len(events), segments[-1].stop - 1)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        with self._reader.connection() as db:
+            if self._reader.generation != self._generation:
                 self._heads.clear()
                 self._formats.clear()
-                self._generation = reader.generation
-            rows, event_rows, last = reader.rows_after(db, cursor, limit)
-            lines: list[str] = [""] * len(rows)
-            by_set: dict[int, list[int]] = {}
-            for at, row in enumerate(rows):
-                by_set.setdefault(row[3], []).append(at)
-            for set_id, places in by_set.items():
-                self._encode_set(db, set_id, [rows[at] for at in places], places, lines)
-            events = [
-                event_line(found[1])
-                for row in event_rows
-                if (found := reader.event(db, row)) is not None
-            ]
-        return [line for line in lines if line], events, last
+                self._generation = self._reader.generation
+            yield db
+
+    def _readings(self, db: Any, rows: list[Any]) -> tuple[bytes, int]:
+        """Return the lines of rows and their number, a machine's together: InfluxDB takes them faster."""
+        rows = sorted(rows, key=itemgetter(1))
+        lines: list[str] = [""] * len(rows)
+        by_set: dict[int, list[int]] = {}
+        for at, row in enumerate(rows):
+            by_set.setdefault(row[3], []).append(at)
+        for set_id, places in by_set.items():
+            self._encode_set(db, set_id, [rows[at] for at in places], places, lines)
+        there = [line for line in lines if line]
+        return "".join(there).encode("utf-8", "surrogatepass"), len(there)
+
+    def _events(self, db: Any, rows: list[Any]) -> list[str]:
+        found = [self._reader.event(db, row) for row in rows]
+        return [event_line(event[1]) for event in found if event is not None]
 
     def _encode_set(
         self, db: Any, set_id: int, rows: list[Any], places: list[int], lines: list[str]

@@ -20,7 +20,8 @@ from plant.clock import Clock
 from plant.errors import StoreError
 from store.cursors import Cursors, Position
 from store.delivery import Delivery, Outcome, Stopped
-from store.encode import Encoder
+from store.encode import Encoder, Lines
+from store.hot_tail import HotTail
 from store.influx_client import InfluxConnection
 from store.journal_reader import JournalReader
 from store.journals import Journals
@@ -49,17 +50,6 @@ class ForwardStats:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """A batch, ready to send."""
-
-    start: int
-    stop: int
-    readings: list[str]
-    events: list[str]
-    count: int
-
-
 class Forwarder:
     """Sends all journals of a data folder to InfluxDB, in a thread of its own or by `drain`.
 
@@ -84,9 +74,14 @@ class Forwarder:
         self._stopping = threading.Event()
         self._delivery = Delivery(self._connection, clock, self._stopping, seed=seed, pause=pause)
         self._encoders: dict[str, Encoder] = {}
+        self._tails: dict[str, HotTail] = {}
         self._thread: threading.Thread | None = None
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="vigie-forward-read")
         self._error = ""
+
+    def tail_of(self, journal: Path) -> HotTail:
+        """Return where a writer of this process also puts what it commits to a journal."""
+        return self._tails.setdefault(journal.stem, HotTail())
 
     # -- the thread -------------------------------------------------------------------------
 
@@ -202,11 +197,11 @@ class Forwarder:
         """
         position = self._position(reader)
         load = self._load(reader, position.id)
-        found = load.stop > load.start
+        found = load.stop > position.id
         for _ in range(_BATCHES_PER_TURN):
-            if load.stop <= load.start:
+            if load.stop <= position.id:
                 break
-            ahead: Future[_Load] = self._ahead.submit(self._load, reader, load.stop)
+            ahead: Future[Lines] = self._ahead.submit(self._load, reader, load.stop)
             try:
                 outcome = self._send(reader, load)
             finally:
@@ -214,7 +209,7 @@ class Forwarder:
             position = replace(
                 position,
                 id=load.stop,
-                forwarded=position.forwarded + load.count - len(outcome.refused) - outcome.expired,
+                forwarded=position.forwarded + load.points - len(outcome.refused) - outcome.expired,
                 refused=position.refused + len(outcome.refused),
                 expired=position.expired + outcome.expired,
             )
@@ -232,12 +227,15 @@ class Forwarder:
             self._cursors.set(reader.name, position)
         return position
 
-    def _load(self, reader: JournalReader, cursor: int) -> _Load:
+    def _load(self, reader: JournalReader, cursor: int) -> Lines:
         encoder = self._encoders.setdefault(reader.name, Encoder(reader))
-        readings, events, stop = encoder.after(cursor, self._settings.batch_messages)
-        return _Load(cursor, stop, readings, events, len(readings) + len(events))
+        limit = self._settings.batch_messages
+        segments = (
+            self._tails[reader.name].take(cursor, limit) if reader.name in self._tails else []
+        )
+        return encoder.segments(segments) if segments else encoder.after(cursor, limit)
 
-    def _send(self, reader: JournalReader, load: _Load) -> Outcome:
+    def _send(self, reader: JournalReader, load: Lines) -> Outcome:
         raw, main = self._settings.raw_bucket, self._settings.bucket
         outcome = self._delivery.send(raw, load.readings, "ms")
         self._set_aside(reader, raw, outcome)

@@ -26,11 +26,12 @@ from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
+from store.columns import Columns, Sample
+from store.hot_tail import HotTail, Segment
 from store.journal_rows import (
     INSERT_READING,
     Row,
     RowMaker,
-    Sample,
     ignored_rows,
     insert_readings,
 )
@@ -45,7 +46,7 @@ _INSERT_EVENT = "insert or ignore into event values(?,?,?,?,?,?,?,?,?,?)"
 class Batch:
     """What one commit stores. `retained` readings count only when nothing newer is stored."""
 
-    readings: list[Reading | Sample] = field(default_factory=list)
+    readings: list[Reading | Sample | Columns] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     retained: list[Reading | Sample] = field(default_factory=list)
@@ -79,6 +80,8 @@ class Journal:
 
     def __init__(self, path: Path, *, quarantine_budget_bytes: int = BUDGET_BYTES) -> None:
         self.path = path
+        #: Where commits are also kept for a forwarder in this process, if there is one.
+        self.tail: HotTail | None = None
         self._budget = quarantine_budget_bytes
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -194,7 +197,7 @@ class Journal:
         if batch.retained:
             fresh = [r for r in batch.retained if not self._rows.is_stale(db, r)]
             stale = len(batch.retained) - len(fresh)
-            readings = readings + fresh
+            readings = [*readings, *fresh]
         rows = self._rows.readings(db, readings, first_id, batch.received_ms)
         new = insert_readings(db, rows)
         repeated = conflicting = 0
@@ -213,6 +216,9 @@ class Journal:
         # The mark may lag behind the database: losing this write costs nothing.
         with contextlib.suppress(OSError):
             schema.write_tail(self._tail_fd, next_id)
+        whole = new == len(rows) and event_new == len(event_rows)
+        if self.tail is not None and whole and next_id > first_id:
+            self.tail.put(Segment(first_id, next_id, _parts(readings, rows), event_rows))
         count = CommitCount(
             new, repeated, conflicting, stale,
             event_new, event_repeated, event_conflicting, len(batch.quarantined),
@@ -278,3 +284,23 @@ class Journal:
             dropped = trim(db, self._budget * 9 // 10)
             self._quarantined_bytes = self._budget * 9 // 10
             _log.warning("quarantine.budget", dropped=dropped, budget_bytes=self._budget)
+
+
+def _parts(
+    readings: Sequence[Reading | Sample | Columns], rows: list[Row]
+) -> list[Columns | list[Row]]:
+    """Return the columns as they are, and the rows of all other readings, in their order."""
+    parts: list[Columns | list[Row]] = []
+    singles: list[Row] = []
+    at = 0
+    for item in readings:
+        if isinstance(item, Columns):
+            if singles:
+                parts.append(singles)
+                singles = []
+            parts.append(item)
+            at += len(item)
+        else:
+            singles.append(rows[at])
+            at += 1
+    return [*parts, singles] if singles else parts

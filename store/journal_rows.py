@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from struct import Struct
@@ -19,6 +19,7 @@ from plant.asset import AssetPath
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
+from store.columns import Columns, Sample
 
 Row = tuple[Any, ...]
 INSERT_READING = "insert or ignore into reading values(?,?,?,?,?,?,?,?,?)"
@@ -27,21 +28,6 @@ _ROWS_AT_ONCE = 100
 _INSERT_READINGS = INSERT_READING + ",(?,?,?,?,?,?,?,?,?)" * (_ROWS_AT_ONCE - 1)
 #: Names kept in memory: a hostile publisher could invent them for ever.
 _MOST_NAMES = 100_000
-
-
-class Sample(NamedTuple):
-    """A reading that was checked as it was parsed: what a Reading says, without checking it again.
-
-    Finite numbers, at least one, valid names. Making a Reading costs more than parsing its message.
-    """
-
-    asset: AssetPath
-    ts_ms: int
-    values: Mapping[str, float]
-    seq: int | None
-    received_ms: int | None
-    simulated: bool = False
-    run_id: str = ""
 
 
 class _SignalSet(NamedTuple):
@@ -69,11 +55,39 @@ class RowMaker:
     def readings(
         self,
         db: sqlite3.Connection,
-        readings: Sequence[Reading | Sample],
+        readings: Sequence[Reading | Sample | Columns],
         first_id: int,
         received_ms: int,
     ) -> list[Row]:
         """Return rows of the table `reading` with ids from `first_id` on."""
+        rows: list[Row] = []
+        singles: list[Reading | Sample] = []
+        for item in readings:
+            if isinstance(item, Columns):
+                rows += self._single(db, singles, first_id + len(rows), received_ms)
+                singles = []
+                rows += self._columns(db, item, first_id + len(rows))
+            else:
+                singles.append(item)
+        return rows + self._single(db, singles, first_id + len(rows), received_ms)
+
+    def _columns(self, db: sqlite3.Connection, columns: Columns, first_id: int) -> list[Row]:
+        from store.encode_columns import rows_of  # noqa: PLC0415 - numba: who has columns has loaded it
+
+        return rows_of(
+            columns,
+            first_id,
+            lambda path: self._asset_id(db, path),
+            lambda names: (self._sets.get(names) or self._signal_set(db, names)).id,
+        )
+
+    def _single(
+        self,
+        db: sqlite3.Connection,
+        readings: Sequence[Reading | Sample],
+        first_id: int,
+        received_ms: int,
+    ) -> list[Row]:
         rows = []
         same, sets = self._same, self._sets
         crc32, head = zlib.crc32, schema.READING_HEAD

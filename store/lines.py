@@ -69,9 +69,9 @@ def numbers(values: NDArray[np.float64]) -> list[list[str]]:
 
 
 def reading_format(signals: Sequence[str]) -> str:
-    """Return the %-format of one reading: values in order, received, run (or empty), time."""
+    """Return the %-format of one reading's line: values in order, received, run (or empty), time."""
     fields = ",".join(f"{field_name(name)}=%s" for name in signals)
-    return f"%s{fields},{RECEIVED}=%d%s %d"
+    return f"%s{fields},{RECEIVED}=%d%s %d\n"
 
 
 def run_field(run_id: str) -> str:

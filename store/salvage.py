@@ -17,8 +17,9 @@ from plant.errors import VigieError
 from plant.event import Event
 from plant.reading import Reading
 from store import schema
+from store.columns import Columns, Sample
 from store.journal import Batch, Journal
-from store.journal_rows import Sample, event_from_row
+from store.journal_rows import event_from_row
 from store.quarantine import Quarantined
 
 _BATCH = 5_000
@@ -50,7 +51,7 @@ def salvage(damaged: Path, journal: Journal, mark: int) -> Salvaged:
         names = _Names(db)
         _begin_at(journal, max(mark, _highest(db)) + _GAP)
         by_received: dict[int, list[Event]] = {}
-        batch: list[Reading | Sample] = []
+        batch: list[Reading | Sample | Columns] = []
         for row in _rows(db, "reading"):
             reading = names.reading(row)
             if reading is not None:

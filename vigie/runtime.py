@@ -83,8 +83,8 @@ def open_intake(context: Context) -> Iterator[Intake]:
     context.data_dir.mkdir(parents=True, exist_ok=True)
     retire_workers(settings.broker, settings.ingest, context.plant, context.data_dir, context.clock)
     with ExitStack() as stack:
-        subscriber = _subscriber(context, stack)
         forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
+        subscriber = _subscriber(context, stack, forwarder)
         if forwarder is not None:
             stack.callback(forwarder.close)
             forwarder.start()
@@ -94,7 +94,9 @@ def open_intake(context: Context) -> Iterator[Intake]:
         yield Intake(subscriber, forwarder)
 
 
-def _subscriber(context: Context, stack: ExitStack) -> Subscriber | Workers:
+def _subscriber(
+    context: Context, stack: ExitStack, forwarder: Forwarder | None
+) -> Subscriber | Workers:
     settings = context.settings
     if settings.ingest.workers > 1:
         return Workers(
@@ -111,6 +113,8 @@ def _subscriber(context: Context, stack: ExitStack) -> Subscriber | Workers:
         quarantine_budget_bytes=settings.ingest.quarantine_mb << 20,
     )
     stack.callback(journal.close)
+    if forwarder is not None:
+        journal.tail = forwarder.tail_of(journal.path)
     return Subscriber(
         settings.broker,
         settings.ingest,

@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.bulk import BulkClient
-from ingest.sink import Publish
+from ingest.run import Publish
 from ingest.stock import StockClient
 
 V5, V311 = mqtt.MQTTv5, mqtt.MQTTv311

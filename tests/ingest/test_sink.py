@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from ingest.decode import plain_sample
 from ingest.replay import replay
 from ingest.router import Router
+from ingest.run import Publish
 from ingest.settings import IngestSettings, Mapping
-from ingest.sink import Publish, Sink
+from ingest.sink import Sink
 from ingest.skew import ClockSkew
 from ingest.watch import glance, rates
 from plant.asset import AssetPath
