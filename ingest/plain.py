@@ -81,7 +81,7 @@ class PlainReader:
             end=np.empty(_MESSAGES, np.int64),
             values=values,
             bits=values.view(np.uint64),
-            spans=np.empty((_VALUES, 2), np.int64),
+            spans=np.empty((_VALUES, 2), np.int32),
         )
         values = np.empty(kernel.MOST_VALUES)
         names = np.empty(66 * kernel.MOST_VALUES, np.uint8)

@@ -54,7 +54,7 @@ class Found(NamedTuple):
     end: NDArray[np.int64]
     values: NDArray[np.float64]
     bits: NDArray[np.uint64]  # the same memory as `values`
-    spans: NDArray[np.int64]
+    spans: NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
@@ -141,7 +141,7 @@ def _values_at(
     at: int,
     stop: int,
     scratch: Scratch,
-    spans: NDArray[np.int64],
+    spans: NDArray[np.int32],
     used: int,
 ) -> tuple[int, int, int]:
     """Read `{"name": number, …}`: how many, the length of the joined names, where it ends; -1: not plain."""
@@ -179,7 +179,7 @@ def _message_at(  # noqa: PLR0911 - each is one way not to be plain
     at: int,
     stop: int,
     scratch: Scratch,
-    spans: NDArray[np.int64],
+    spans: NDArray[np.int32],
     used: int,
 ) -> tuple[int, int, int, int]:
     """Read a payload: time, seq (-1: none), number of values, length of the names; time -1: not plain."""

@@ -48,6 +48,8 @@ _LONGEST_DELAY_S = 3.0
 #: While a commit is gathered, messages are left to arrive: a read for each costs more than the message.
 _GATHER_S = 0.001
 _WORTH_A_READ = 500
+#: So long a commit may wait for the forwarder to InfluxDB: some 100,000 messages a second go on all the same.
+_LET_FORWARDER_S = 0.03
 
 
 class Subscriber:
@@ -72,6 +74,7 @@ class Subscriber:
         """`retiring`: take no new messages, only what the broker still keeps for this worker."""
         self._broker = broker
         self._clock = clock
+        self._journal = journal
         self._retiring = retiring
         self._settings = settings
         self._worker = worker
@@ -246,6 +249,8 @@ class Subscriber:
         answers, self.sink.outgoing = self.sink.outgoing, []
         for topic, payload in answers:
             client.publish(topic, payload, qos=0)
+        if self._journal.tail is not None:
+            self._journal.tail.wait_for_room(_LET_FORWARDER_S)
 
     def _say_blocked(self, client: Any) -> None:
         """Say on the health topic, once, that nothing is acknowledged any more, and once that it is again."""

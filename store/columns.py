@@ -34,7 +34,7 @@ class Columns:
 
     assets, shapes: every machine and every order of names known; `asset` and `shape` (int64[n]) point
     into them. ts_ms, seq: int64[n] (`NO_SEQ`: none). first: int64[n], where a reading's values begin.
-    values: float64[m], of each reading in the order of its sorted names. spans: int64[m, 2], where in
+    values: float64[m], of each reading in the order of its sorted names. spans: int32[m, 2], where in
     `text` each number was written, in the order of its shape.
     """
 
@@ -47,11 +47,17 @@ class Columns:
     first: NDArray[np.int64]
     values: NDArray[np.float64]
     text: bytes
-    spans: NDArray[np.int64]
+    spans: NDArray[np.int32]
     received_ms: int
 
     def __len__(self) -> int:
         return len(self.ts_ms)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it keeps in memory, but for `assets` and `shapes`."""
+        arrays = (self.asset, self.shape, self.ts_ms, self.seq, self.first, self.values, self.spans)
+        return len(self.text) + sum(array.nbytes for array in arrays)
 
     def sample(self, at: int) -> Sample:
         """Return one reading by itself."""

@@ -40,10 +40,10 @@ class Encoder:
         self._generation = -1
         self._writer: LineWriter | None = None
 
-    def after(self, cursor: int, limit: int) -> Lines:
-        """Return what was committed after `cursor`, at most `limit` readings and as many events."""
+    def after(self, cursor: int, limit: int, before: int | None = None) -> Lines:
+        """Return what was committed after `cursor`, before the id `before`; of each kind `limit` at most."""
         with self._connection() as db:
-            rows, event_rows, last = self._reader.rows_after(db, cursor, limit)
+            rows, event_rows, last = self._reader.rows_after(db, cursor, limit, before)
             readings, count = self._readings(db, rows)
             events = self._events(db, event_rows)
         return Lines(readings, events, count + len(events), last)

@@ -118,9 +118,12 @@ def _counts(columns: Columns) -> NDArray[np.int64]:
 
 
 def _by_number(numbers: NDArray[np.int64], value: Callable[[int], int]) -> NDArray[np.int64]:
-    """Look up each number once."""
-    distinct, inverse = np.unique(numbers, return_inverse=True)
-    return np.array([value(number) for number in distinct.tolist()], np.int64)[inverse]
+    """Look up each number once, in the order in which they first come: names are interned in it."""
+    distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    found = np.empty(len(distinct), np.int64)
+    for at in np.argsort(first).tolist():
+        found[at] = value(int(distinct[at]))
+    return found[inverse]
 
 
 def _ends(parts: Sequence[bytes] | Sequence[list[bytes]]) -> NDArray[np.int64]:
@@ -140,7 +143,7 @@ def warm_up() -> None:
         first=np.zeros(1, np.int64),
         values=np.ones(1),
         text=b"1",
-        spans=np.array([[0, 1]], np.int64),
+        spans=np.array([[0, 1]], np.int32),
         received_ms=1,
     )
     rows_of(columns, 1, lambda _: 1, lambda _: 1)

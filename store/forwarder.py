@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,14 +198,15 @@ class Forwarder:
         position = self._position(reader)
         load = self._load(reader, position.id)
         found = load.stop > position.id
-        for _ in range(_BATCHES_PER_TURN):
+        for left in reversed(range(_BATCHES_PER_TURN)):
             if load.stop <= position.id:
                 break
-            ahead: Future[Lines] = self._ahead.submit(self._load, reader, load.stop)
+            ahead = self._ahead.submit(self._load, reader, load.stop) if left else None
             try:
                 outcome = self._send(reader, load)
             finally:
-                wait([ahead])  # also after a failure: two threads must not share the encoder
+                if ahead is not None:
+                    wait([ahead])  # also after a failure: two threads must not share the encoder
             position = replace(
                 position,
                 id=load.stop,
@@ -214,7 +215,8 @@ class Forwarder:
                 expired=position.expired + outcome.expired,
             )
             self._cursors.set(reader.name, position)
-            load = ahead.result()
+            if ahead is not None:
+                load = ahead.result()
         return found
 
     def _position(self, reader: JournalReader) -> Position:
@@ -230,10 +232,12 @@ class Forwarder:
     def _load(self, reader: JournalReader, cursor: int) -> Lines:
         encoder = self._encoders.setdefault(reader.name, Encoder(reader))
         limit = self._settings.batch_messages
-        segments = (
-            self._tails[reader.name].take(cursor, limit) if reader.name in self._tails else []
-        )
-        return encoder.segments(segments) if segments else encoder.after(cursor, limit)
+        tail = self._tails.get(reader.name)
+        if tail is None:
+            return encoder.after(cursor, limit)
+        if segments := tail.take(cursor, limit):
+            return encoder.segments(segments)
+        return encoder.after(cursor, limit, tail.begins())
 
     def _send(self, reader: JournalReader, load: Lines) -> Outcome:
         raw, main = self._settings.raw_bucket, self._settings.bucket

@@ -189,10 +189,15 @@ class JournalReader:
         )
 
     def rows_after(
-        self, db: sqlite3.Connection, cursor: int, limit: int
+        self, db: sqlite3.Connection, cursor: int, limit: int, before: int | None = None
     ) -> tuple[list[Any], list[Any], int]:
-        """Return (sound reading rows, event rows, next cursor) that arrived after `cursor`."""
+        """Return (sound reading rows, event rows, next cursor) that arrived after `cursor`.
+
+        Of ids below `before`, if given.
+        """
         last = self.last_id(db)  # first: what is committed meanwhile waits for the next call
+        if before is not None:
+            last = min(last, before - 1)
         rows = db.execute(
             _READING + "where id > ? and id <= ? order by id limit ?", (cursor, last, limit)
         ).fetchall()

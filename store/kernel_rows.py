@@ -72,7 +72,7 @@ def _copy(source: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint
 def write_lines(
     order: NDArray[np.int64],
     text: NDArray[np.uint8],
-    spans: NDArray[np.int64],
+    spans: NDArray[np.int32],
     first: NDArray[np.int64],
     ts_ms: NDArray[np.int64],
     head: NDArray[np.int64],

@@ -16,6 +16,7 @@ from plant.clock import ManualClock
 from plant.errors import StoreError
 from plant.event import Event
 from plant.reading import Reading
+from store.encode import Encoder, Lines
 from store.forwarder import Forwarder, forward_now
 from store.influx import InfluxStore
 from store.influx_client import InfluxConnection
@@ -338,3 +339,33 @@ def test_the_store_keeps_what_it_is_given_while_influxdb_is_away(
     assert len(store.changes("").items) == 5
     assert np.array_equal(store.read_readings(PUMP, *EVER).ts_ms, NOW_MS + np.arange(5))
     store.close()
+
+
+def test_what_was_just_committed_is_sent_from_memory(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a correction, which is not there, overtakes nothing."""
+    settings = influx_settings(influxd, batch_messages=30)
+    journal = Journal(journal_path(tmp_path))
+    forwarder = Forwarder(settings, tmp_path, clock)
+    journal.tail = forwarder.tail_of(journal.path)
+    read: list[int] = []
+    after = Encoder.after
+
+    def counting(self: Encoder, cursor: int, limit: int, before: int | None = None) -> Lines:
+        found = after(self, cursor, limit, before)
+        read.append(found.points)
+        return found
+
+    monkeypatch.setattr(Encoder, "after", counting)
+    for start in range(0, 100, 10):
+        journal.commit(Batch(readings(start, start + 10), received_ms=NOW_MS))
+    correction = Reading(PUMP, NOW_MS + 7, {"a": 99.0, "b": 98.0}, received_ms=NOW_MS)
+    journal.commit(Batch([correction], received_ms=NOW_MS))
+    journal.commit(Batch(readings(100, 120), received_ms=NOW_MS))
+    assert forwarder.drain()
+    assert sum(read) == 1
+    assert forwarder.stats().forwarded == 121
+    forwarder.close()
+    journal.close()
+    assert stored(settings, tmp_path, clock) == {**expected(0, 120), NOW_MS + 7: [99.0, 98.0]}
