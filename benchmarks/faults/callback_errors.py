@@ -76,6 +76,7 @@ def _run(
         journal,
         SystemClock(),
     )
+    subscriber.warm_up()
     subscriber.start(wait_s=15)
     device = Device(port, 300, time.time_ns() // 1_000_000 - 86_400_000 + seed)
     device.start()

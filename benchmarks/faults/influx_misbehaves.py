@@ -53,6 +53,7 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
         )
         clock = ManualClock(START_MS)
         forwarder = Forwarder(settings, data_dir, clock, seed=seed, pause=pause)
+        journal.tail = forwarder.tail_of(journal.path)
         try:
             for plan in rounds:
                 batch = _readings(rng, len(published), 150 if quick else 1_000)

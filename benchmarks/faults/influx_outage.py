@@ -74,9 +74,11 @@ def _run(
     clock = SystemClock()
     journal = Journal(journal_path(data_dir))
     forwarder = Forwarder(settings, data_dir, clock, seed=seed)
+    journal.tail = forwarder.tail_of(journal.path)
     subscriber = Subscriber(
         BrokerSettings(port=port, client_id="fault"), IngestSettings(), Plant(), journal, clock
     )
+    subscriber.warm_up()  # not memory that an outage takes
     publisher = _Publisher(port, rate, clock.now_ms())
     subscriber.start(wait_s=15)
     forwarder.start()
