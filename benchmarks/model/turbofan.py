@@ -30,14 +30,16 @@ from plant.times import HOUR_MS
 FEATURES = FeatureSettings(
     bucket_ms=HOUR_MS,
     windows=("20h",),
-    window_stats=("std",),
+    window_stats=(),
     extra=(),
-    operating=("20h.mean",),
+    operating=(),
     ewm=("12h", "30h"),
-    trends=("20h.trend", "40h.trend", "80h.trend", "20h.scatter"),
-    baseline_h=30,
+    trends=("20h.trend", "40h.trend", "80h.trend"),
+    baseline_h=45,
     deviation_span="15h",
-    components=3,
+    components=4,
+    blends=True,
+    excess="health",
 )
 #: Chosen by cross-validation on the training engines (`--case cv`).
 MODEL = ModelSettings(
