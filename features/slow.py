@@ -34,7 +34,7 @@ def slow_factors(
 
     z: float64[n, C] excess in healthy standard deviations, 0 where unknown; rows of one life (`groups`,
     int64[n]) are together and in time order. place: int64[n], each row's regime, below `places`. A factor is
-    mix @ (z - centre), of variance 1 over all rows. P is less than `count` when the rest is noise, at least 1.
+    mix @ (z - centre), of variance 1 over all rows. P is below `count` when the rest is noise, at least 1.
     """
     inner = groups[1:] == groups[:-1]
     slow = smoothed(z, groups, span)
