@@ -14,7 +14,7 @@ from plant.errors import DataError
 from plant.signal import per_hour
 
 #: Raised whenever a definition changes in a way that changes numbers.
-VERSION = 1
+VERSION = 2
 
 RAW_TEXT = {
     "mean": "mean of {s} over the last {w}",
@@ -148,7 +148,9 @@ def build_catalogue(
     specs = dict(kind.signals) or {name: SignalSpec() for name in sorted(signals)}
     found: list[Feature] = []
     for name, spec in specs.items():
-        found += _signal_features(name, spec, settings)
+        found += _signal_features(
+            name, spec, settings, excess=settings.excess == "all" or not components
+        )
     for number in range(1, components + 1):
         found += _excess_features(
             f"health{number}", "", f"health index {number} (a mix of all signals)", settings
@@ -164,7 +166,9 @@ def build_catalogue(
     return Catalogue(tuple(found), tuple(specs), hashlib.sha256(basis.encode()).hexdigest()[:16])
 
 
-def _signal_features(name: str, spec: SignalSpec, settings: FeatureSettings) -> list[Feature]:
+def _signal_features(
+    name: str, spec: SignalSpec, settings: FeatureSettings, *, excess: bool
+) -> list[Feature]:
     said = spec.description or name
     if spec.role == "counter":
         text = f"how far {said} rose since the last renewal"
@@ -174,7 +178,7 @@ def _signal_features(name: str, spec: SignalSpec, settings: FeatureSettings) -> 
         Feature(name, w, stat, raw_unit(stat, spec.unit), RAW_TEXT[stat].format(s=said, w=w))
         for w, stat in pairs
     ]
-    if spec.role == "condition":
+    if spec.role == "condition" and excess:
         found += _excess_features(name, spec.unit, said, settings)
     if spec.role == "operating":
         unit = f"{spec.unit}*h" if spec.unit else "h"

@@ -78,6 +78,7 @@ def fit_from_rollups(
         healthy=np.concatenate(healthy),
         groups=np.concatenate(groups),
         components=settings.components,
+        blends=settings.blends,
     )
 
 

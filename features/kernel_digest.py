@@ -50,11 +50,11 @@ def expected_excess(  # noqa: PLR0912 - one compiled pass over both kinds of mod
     mix: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> float:
-    """Put the excess of C condition signals and P components into `out`; return the regime's number.
+    """Put the excess of C condition signals and P health indices into `out`; return the regime's number.
 
     REGIMES: nearest of `places` (standardised operating point); excess is brought to the scale the
     signal has over all regimes (`reference`), so that it keeps its unit. REGRESSION: a quadratic in
-    the standardised operating point, `expected` float64[Q, C].
+    the standardised operating point, `expected` float64[Q, C]. Each regime mixes the signals in its own way.
     """
     signals = means.shape[0]
     count = ops.shape[0]
@@ -96,13 +96,13 @@ def expected_excess(  # noqa: PLR0912 - one compiled pass over both kinds of mod
                     q += 1
             z = (means[c] - guess) / scales[0, c]
             out[c] = min(max(z, -25.0), 25.0) * reference[c]
-    for k in range(mix.shape[0]):
+    for k in range(mix.shape[1]):
         total = 0.0
         seen = 0
         for c in range(signals):
             z = out[c] / reference[c]
             if not np.isnan(z):
-                total += mix[k, c] * (z - mix_centre[c])
+                total += mix[place, k, c] * (z - mix_centre[place, c])
                 seen += 1
         out[signals + k] = total if seen else np.nan
     return float(place)
@@ -179,7 +179,7 @@ def digest(  # noqa: PLR0912, PLR0915 - one compiled pass: calls between kernels
     for s in range(S):
         conditions += roles[s] == CONDITION
         operating += roles[s] == OPERATING
-    P = mix.shape[0] if model != NO_MODEL else 0
+    P = mix.shape[1] if model != NO_MODEL else 0
     means = np.empty(conditions)
     out = np.empty(conditions + P)
     for b in range(low, high):

@@ -111,11 +111,11 @@ def make_plan(
         settings,
         signals=signals,
         regime="" if regime is None else regime.fingerprint,
-        components=0 if regime is None else len(regime.mix),
+        components=0 if regime is None else regime.components,
     )
     extra = (RUNNING,) if kind.running_signal is not None else ()
     columns = (*specs, *extra)
-    components = 0 if regime is None else len(regime.mix)
+    components = 0 if regime is None else regime.components
     series = (*conditions, *(f"health{n}" for n in range(1, components + 1)))
     windows, begin, stats = _windows(catalogue, settings, columns, conditions, series)
     return KindPlan(
@@ -180,8 +180,8 @@ def _rules(settings: FeatureSettings) -> NDArray[np.float64]:
 
 
 def _no_model(operating: int) -> tuple[Any, ...]:
-    flat, wide = np.zeros(0), np.zeros((0, 0))
-    return (NO_MODEL, np.zeros(operating), np.ones(operating), wide, wide, wide, flat, flat, wide)
+    flat, wide, deep = np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0, 0))
+    return (NO_MODEL, np.zeros(operating), np.ones(operating), wide, wide, wide, flat, wide, deep)
 
 
 def _reference(regime: RegimeModel | None, series: int) -> NDArray[np.float64]:

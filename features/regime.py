@@ -2,7 +2,8 @@
 
 Operating signals (load, speed, ambient, product) either cluster into a few regimes (then each has its
 own centre and spread per signal) or vary continuously (then a quadratic in them predicts each
-signal). What is left, the excess, is what wear adds. Its principal components are the health indices.
+signal). What is left, the excess, is what wear adds. What changes slowly in all of it at once
+(`features.slow`) are the health indices.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from features.kernel_digest import NO_MODEL, REGIMES, REGRESSION, excess_rows
 from plant.errors import ModelError
 
 Matrix = NDArray[np.float64]
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
 class RegimeModel:
-    """A fitted kind: C condition signals, O operating signals, R regimes, P components.
+    """A fitted kind: C condition signals, O operating signals, R regimes, P health indices.
 
     op_centre, op_scale: float64[O]; places: float64[R, O], standardised operating points;
     expected: float64[R, C] (regimes) or float64[1 + O + O(O+1)/2, C] (regression);
     scales: float64[R or 1, C]; reference: float64[C], the scale over all regimes;
-    mix_centre: float64[C]; mix: float64[P, C].
+    mix_centre: float64[R, C]; mix: float64[R, P, C] (one regime with a regression).
     """
 
     conditions: tuple[str, ...]
@@ -52,6 +53,11 @@ class RegimeModel:
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def components(self) -> int:
+        """Number of health indices."""
+        return int(self.mix.shape[1])
+
     def arrays(self) -> tuple[Any, ...]:
         """Return the arguments of the kernels from `model` to `mix`."""
         return (self.kind, *(np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS))
@@ -61,7 +67,7 @@ class RegimeModel:
 
         means: float64[n, C]; ops: float64[n, O]. NaN where a value is missing.
         """
-        out = np.empty((len(means), len(self.conditions) + len(self.mix)))
+        out = np.empty((len(means), len(self.conditions) + self.components))
         regime = np.empty(len(means))
         excess_rows(
             np.ascontiguousarray(means), np.ascontiguousarray(ops), *self.arrays(), out, regime
@@ -110,8 +116,8 @@ class RegimeModel:
             "expected": (terms, C),
             "scales": (R if model.kind == REGIMES else 1, C),
             "reference": (C,),
-            "mix_centre": (C,),
-            "mix": (len(model.mix), C),
+            "mix_centre": (R, C),
+            "mix": (R, arrays["mix"].shape[1] if arrays["mix"].ndim == 3 else 0, C),
         }
         for name, shape in wanted.items():
             if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.kernel_digest import REGIMES, REGRESSION
 from features.regime import Matrix, RegimeModel
+from features.slow import slow_factors
 
 MAX_REGIMES = 10
 #: Regimes must explain this share of the operating signals' variance, else a regression is fitted.
@@ -28,13 +28,15 @@ def fit_regimes(
     healthy: NDArray[np.bool_] | None = None,
     groups: NDArray[np.int64] | None = None,
     components: int = 2,
+    blends: bool = False,
     smooth: float = 20.0,
 ) -> RegimeModel:
     """Learn what is normal from the bucket means of one kind.
 
     means: float64[n, C]; ops: float64[n, O]; healthy: rows that show the healthy machine (all when
-    None or too few); groups: int64[n], rows of one machine are together and in time order (for
-    smoothing before the components are found); smooth: span in rows.
+    None or too few); groups: int64[n], rows of one life are together and in time order (for
+    smoothing before the health indices are found); components, blends: as in FeatureSettings; smooth:
+    span in rows.
     """
     everything: NDArray[np.bool_] = np.ones(len(means), dtype=bool)
     use = everything if healthy is None else healthy
@@ -56,7 +58,6 @@ def fit_regimes(
         places = places[:1] * 0.0
         expected, scales = _regression(means, points, rows)
         kind = REGRESSION
-    nothing = np.zeros(len(conditions))
     reference = _reference(means, points, places, expected, scales, kind, rows)
     bare = RegimeModel(
         conditions,
@@ -68,12 +69,16 @@ def fit_regimes(
         expected,
         scales,
         reference,
-        nothing,
-        np.zeros((0, len(conditions))),
+        np.zeros((len(places), len(conditions))),
+        np.zeros((len(places), 0, len(conditions))),
         int(rows.sum()),
     )
-    excess, _ = bare.excess(means, ops)
-    centre, mix = _components(excess / reference, groups, min(components, len(conditions)), smooth)
+    excess, regime = bare.excess(means, ops)
+    label = np.nan_to_num(regime).astype(np.int64)
+    centre, mix = _components(
+        excess / reference, groups, label, len(places), min(components, len(conditions)), smooth,
+        blends=blends,
+    )  # fmt: skip
     return replace(bare, mix_centre=centre, mix=mix)
 
 
@@ -201,44 +206,38 @@ def _reference(
 
 
 def _components(
-    z: Matrix, groups: NDArray[np.int64] | None, count: int, span: float
+    z: Matrix,
+    groups: NDArray[np.int64] | None,
+    label: NDArray[np.int64],
+    places: int,
+    count: int,
+    span: float,
+    *,
+    blends: bool,
 ) -> tuple[Matrix, Matrix]:
-    """Return centre and mixing rows of the leading principal components of the smoothed excess."""
+    """Return each regime's centre float64[R, C] and mixing rows float64[R, P, C] of the health indices.
+
+    blends: after each pair of indices also their sum and difference.
+    """
     signals = z.shape[1]
     known = np.isfinite(z)
     use = known.mean(axis=1) >= 0.5 if signals else np.zeros(len(z), dtype=bool)
     rows = np.ascontiguousarray(np.where(known, z, 0.0)[use])  # unknown: as expected
-    if groups is not None and len(rows):
-        rows = np.asarray(_smoothed(rows, np.ascontiguousarray(groups[use]), span))
-    if count == 0 or len(rows) < 10 * signals or signals == 0:
-        return np.zeros(signals), np.zeros((0, signals))
-    centre, spread = rows.mean(axis=0), rows.std(axis=0)
-    # Correlations, not covariances: a coarse sensor whose healthy noise is almost nothing would otherwise
-    # outweigh all others.
-    spread = np.where(spread > 1e-9, spread, np.inf)
-    covariance = np.cov((rows - centre) / spread, rowvar=False).reshape(signals, signals)
-    size, vectors = np.linalg.eigh(covariance)
-    mix = []
-    for k in range(1, count + 1):
-        vector = vectors[:, -k]
-        vector = vector * np.sign(vector[int(np.abs(vector).argmax())])
-        mix.append(vector / spread / np.sqrt(max(float(size[-k]), 1e-12)))
-    return centre, np.array(mix)
+    lives = np.zeros(len(rows), np.int64) if groups is None else np.ascontiguousarray(groups[use])
+    pairs = np.count_nonzero(lives[1:] == lives[:-1])
+    if count == 0 or signals == 0 or pairs < 10 * signals:
+        return np.zeros((places, signals)), np.zeros((places, 0, signals))
+    centre, mix = slow_factors(rows, lives, label[use], places, count, span)
+    return centre, _blended(mix) if blends else mix
 
 
-@njit(cache=True, nogil=True)
-def _smoothed(z: Matrix, groups: NDArray[np.int64], span: float) -> Matrix:
-    """Return the exponentially weighted mean of each row's machine up to that row."""
-    keep = 1.0 - 2.0 / (span + 1.0)
-    out = np.empty_like(z)
-    total = np.zeros(z.shape[1])
-    weight = 0.0
-    for i in range(z.shape[0]):
-        if i == 0 or groups[i] != groups[i - 1]:
-            total[:] = 0.0
-            weight = 0.0
-        weight = weight * keep + 1.0
-        for c in range(z.shape[1]):
-            total[c] = total[c] * keep + z[i, c]
-            out[i, c] = total[c] / weight
-    return out
+def _blended(mix: Matrix) -> Matrix:
+    """Return the indices and, for each pair, their sum and difference on the same scale.
+
+    Trees cut along axes only, and which direction tells most depends on how a machine wears.
+    """
+    rows = [mix[:, p] for p in range(mix.shape[1])]
+    for p in range(mix.shape[1]):
+        for q in range(p):
+            rows += [(mix[:, q] + mix[:, p]) / np.sqrt(2), (mix[:, q] - mix[:, p]) / np.sqrt(2)]
+    return np.ascontiguousarray(np.stack(rows, axis=1))

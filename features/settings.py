@@ -137,7 +137,17 @@ class FeatureSettings(BaseModel):
         default=0.5, ge=0, le=1, description="A bucket running less than this gives no excess."
     )
     components: int = Field(
-        default=2, ge=0, le=8, description="Principal components of the excess (health indices)."
+        default=2,
+        ge=0,
+        le=4,
+        description="Health indices at most: what changes slowly in all signals at once.",
+    )
+    blends: bool = Field(
+        default=False, description="Give sums and differences of the health indices too."
+    )
+    excess: Literal["all", "health"] = Field(
+        default="all",
+        description="Whose excess gives features: every signal's and the health indices', or theirs alone.",
     )
     quality: QualitySettings = Field(default_factory=QualitySettings)
 

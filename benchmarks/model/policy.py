@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.model.censoring import censor
-from benchmarks.model.turbofan import MODEL, Turbofans
+from benchmarks.model.turbofan import FEATURES, MODEL, Turbofans
+from features.assemble import build_table
 from models.score import predict
 from models.splits import folds_by_group
 from models.train import train
@@ -81,10 +82,15 @@ def replay(data: Turbofans, folds: int, seed: int, scenario: str | None) -> Repl
 
 
 def _best_sensor(data: Turbofans, remaining: Array) -> Array:
-    names = [
-        n for n in data.train.catalogue.names if n.endswith("ewm12h.level") and n.startswith("s")
-    ]
-    columns = {n: data.train.column(n) for n in names}
+    settings = FEATURES.model_copy(
+        update={"excess": "all"}
+    )  # the model itself needs no lone sensor
+    table = build_table(
+        data.source, data.source.extents(), data.plant, settings,
+        events=data.events, regimes=data.regimes,
+    )  # fmt: skip
+    names = [n for n in table.catalogue.names if n.endswith("ewm12h.level") and n.startswith("s")]
+    columns = {n: table.column(n) for n in names}
     capped = np.minimum(remaining, 125)
     best = max(names, key=lambda n: abs(_corr(columns[n], capped)))
     return columns[best] * -np.sign(_corr(columns[best], capped))
