@@ -13,6 +13,7 @@ from features.table import FeatureTable
 from models.bins import FloatArray, make_edges
 from models.calibrate import WindowLevels, fit_window_levels
 from models.challengers import challenger_scores
+from models.columns import life_age
 from models.crossfit import (
     CrossFit,
     Examples,
@@ -32,6 +33,7 @@ from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
 from models.labels import Labels, after_h
 from models.metrics import rmse, summary
 from models.midlife import choose_late
+from models.prior import Prior, known_of, learn_prior
 from models.settings import ModelSettings
 from models.splits import thin
 from plant.times import HOUR_MS
@@ -58,10 +60,12 @@ class TrainingData:
 class WindowModel:
     """The fitted parts and what the manifest says of them.
 
-    late_windows: levels for machines with an unknown past; None when there was nothing to find them on.
+    prior: what deviation and age add; None when the trees are best alone. late_windows: levels for
+    machines with an unknown past; None when there was nothing to find them on.
     """
 
     hazard: HazardModel
+    prior: Prior | None
     windows: WindowLevels
     late_windows: WindowLevels | None
     heads: Heads | None
@@ -85,7 +89,8 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     oof = crossfit(examples, extra, judged_X, judged_groups, group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
-    calibration, curves = calibrated(oof.logits, marks, place, edges)
+    prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, edges)
+    calibration, curves = calibrated(logits, marks, place, edges)
 
     def fit(m: int) -> Fit:
         own = examples
@@ -158,10 +163,36 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
             "slope": calibration.slope,
             "tilt": calibration.tilt,
         },
+        "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
         "findings": _leaning(labels, findings),
     }
     tell("done", 1.0)
-    return WindowModel(hazard, windows, late_windows, heads, lineage)
+    return WindowModel(hazard, prior, windows, late_windows, heads, lineage)
+
+
+def _with_prior(
+    data: TrainingData,
+    X: FloatArray,
+    oof: CrossFit,
+    examples: Examples,
+    extra: Examples | None,
+    place: NDArray[np.int64],
+    edges: FloatArray,
+) -> tuple[Prior | None, FloatArray]:
+    """Fit what is known besides the trees; also return the held-out log-odds of both together.
+
+    X: the landmarks' rows and then the `extra` examples'; place: which of them each example is of.
+    """
+    age = life_age(data.table.catalogue)
+    known = known_of(
+        data.deviation.score(X), X[:, age] if age is not None else np.full(len(X), np.nan)
+    )
+    life = data.labels.life[examples.row]
+    if extra is None:
+        return learn_prior(known, oof.logits, oof.fold, examples.landmarks, place, life, edges)
+    marks = joined(examples.landmarks, extra.landmarks)
+    row = np.concatenate([place, np.arange(len(X) - len(extra.row), len(X))])
+    return learn_prior(known, oof.logits, oof.fold, marks, row, life, edges)
 
 
 def _findings(
