@@ -162,7 +162,7 @@ def _change(before: Month, after: Month) -> Figures:
     quarter = max(1, np.count_nonzero(use) // 4)
     worst = np.argsort(-a[use])[:quarter], np.argsort(-b[use])[:quarter]
     return {
-        "rows": np.count_nonzero(use),
+        "rows": int(np.count_nonzero(use)),
         "rank_agreement": _agreement(a[use], b[use]),
         "rank_agreement_of_deviations": _agreement(old.deviation[use], new.deviation[use]),
         "worst_quarter_stays": len(np.intersect1d(*worst)) / quarter,
