@@ -28,6 +28,7 @@ IntArray = NDArray[np.int64]
 _PULL = 5.0
 _RIDGE = 4.0  # pseudo-landmarks that vote for "knows nothing"
 _SHARES = np.linspace(0.0, 1.0, 21)
+_ALONE = 0.9  # what is left beside such a share is not worth carrying
 _LEAST = np.array([0.01, 1.0])  # of a deviation; of an age in hours
 
 
@@ -36,7 +37,7 @@ class Prior:
     """offsets: float64[K] logits; centre, spread, slopes, low, high: float64[2], of what is known.
 
     What is unknown counts as usual (`centre`), what was never seen as the nearest that was
-    (`low`, `high`). share: the trees' weight in the blend, below 1.
+    (`low`, `high`). share: the trees' weight in the blend.
     """
 
     offsets: FloatArray
@@ -101,12 +102,12 @@ def learn_prior(
 
     known: float64[n, 2], trees: float64[n, K] held-out log-odds and fold: int64[n] of the rows; marks:
     examples, each of the row `row` int64[m]. The first of them, each of the life `life` int64[<= m], decide
-    the share; all are learnt from. None when the trees are best alone.
+    the share; all are learnt from. None when the trees are as good alone.
     """
     own = np.arange(len(life))
     held_out = prior_on_folds(known, marks, row, fold, edges_h)
     share = trees_share(held_out, trees, marks.take(own), row[own], life, edges_h)
-    if share >= 1:
+    if share >= _ALONE:
         return None, trees
     prior = replace(fit_prior(known[row], marks, edges_h), share=share)
     return prior, share * trees + (1 - share) * held_out
