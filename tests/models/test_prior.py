@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from models.prior import (
 from models.score import predict, score
 from models.settings import ModelSettings
 from models.train import train
+from plant.errors import ModelError
 from tests.models.conftest import NOW_MS
 from tests.models.fleet import PLANT, fleet
+from tests.models.test_bundle import rewrite
 
 EDGES = make_edges(200.0, 10)
 
@@ -139,10 +142,21 @@ def test_what_is_said_is_the_blend(first: Bundle, tmp_path: Path) -> None:
     assert np.array_equal(again.curves.survival, p.curves.survival)
 
 
+def test_a_model_of_before_is_read_and_a_signed_but_damaged_prior_is_not(
+    first: Bundle, tmp_path: Path
+) -> None:
+    save(replace(first, prior=None), tmp_path / "before")
+    rewrite(tmp_path / "before", format=1)
+    assert load(tmp_path / "before").prior is None
+    assert first.prior is not None
+    save(first, tmp_path / "odd")
+    rewrite(tmp_path / "odd", prior=prior_to_dict(first.prior) | {"share": 2.0})
+    with pytest.raises(ModelError, match="damaged"):
+        load(tmp_path / "odd")
+
+
 def test_drivers_name_what_deviates(first: Bundle, settings: ModelSettings) -> None:
     """Where the trees are hardly heard the signal farthest from healthy is the driver."""
-    from dataclasses import replace
-
     assert first.prior is not None
     quiet = replace(first, prior=replace(first.prior, share=0.0))
     table, events = fleet(machines=8, lives=3, seed=5)
