@@ -28,11 +28,13 @@ from models.hazard import HazardModel
 from models.heads import Heads
 from models.lifetime import Lifetime
 from models.modes import ModeModel
+from models.prior import Prior, prior_from_dict, prior_to_dict
 from plant.errors import DataError, ModelError
 
 FloatArray = NDArray[np.float64]
 
-FORMAT = 1
+#: 2: a hazard may have a prior, which readers of 1 would leave out.
+FORMAT = 2
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024
@@ -46,6 +48,7 @@ class Bundle:
     `why_no_window` says so. `lineage` (JSON-able): data range, rows, event counts, folds, metrics,
     calibration, settings, seed, code version. `regime`: the features' fitted object, as its JSON.
     `late_windows`: levels for machines with an unknown past, None where nothing was known of such.
+    `prior`: what deviation and age add to the hazard, None where its trees speak alone.
     `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
     """
 
@@ -64,6 +67,7 @@ class Bundle:
     regime: str = ""
     why_no_window: str = ""
     late_windows: WindowLevels | None = None
+    prior: Prior | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -138,6 +142,8 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
             "slope": h.slope,
             "tilt": h.tilt,
         }
+    if bundle.prior is not None:
+        manifest["prior"] = prior_to_dict(bundle.prior)
     for name, w in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
         if w is not None:
             manifest[name] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
@@ -258,7 +264,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     )
     if len(reference) != len(features):
         raise ValueError("reference shape")
-    hazard = heads = modes = None
+    hazard = prior = heads = modes = None
     if m["hazard"] is not None:
         h = m["hazard"]
         texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
@@ -273,6 +279,8 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         )
         if any(f.features - f.horizons != len(features) for f in hazard.forests):
             raise ValueError("hazard features")
+        if m.get("prior") is not None:
+            prior = prior_from_dict(m["prior"], hazard.bins)
     windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
     if m["heads"] is not None:
         h = m["heads"]
@@ -304,6 +312,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         regime=files["regime.json"].decode() if "regime.json" in files else "",
         why_no_window=str(m["why_no_window"]),
         late_windows=late_windows,
+        prior=prior,
     )
 
 

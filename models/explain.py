@@ -19,13 +19,17 @@ from models.bins import FloatArray
 from models.bundle import Bundle
 from models.columns import changes
 from models.curve import SurvivalCurves
+from models.prior import Prior, known_of
 from plant.risk import Driver
 
 _NOT_DRIVERS = {"asset"}  # age says "it is old", which no sensor shows; it is not a signal
 
 
 def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> FloatArray:
-    """Return each feature's share of the log-odds in the bin that matters, float64[n, F]."""
+    """Return each feature's share of the log-odds in the bin that matters, float64[n, F].
+
+    The trees' share by TreeSHAP, the prior's by how far each column is from healthy.
+    """
     if bundle.hazard is None:
         return np.zeros((len(X), len(bundle.features)))
     density = -np.diff(curves.survival, axis=1) / np.diff(curves.edges_h)
@@ -37,7 +41,24 @@ def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> Floa
         horizons = np.tile(bin_[:, None], (1, booster.num_feature() - features))
         shares = booster.predict(np.column_stack([X, horizons]), pred_contrib=True, num_threads=1)
         total += np.asarray(shares)[:, :features]
-    return bundle.hazard.slope * total / len(bundle.hazard.texts)
+    total /= len(bundle.hazard.texts)
+    if bundle.prior is not None:
+        by_prior = (1 - bundle.prior.share) * _of_prior(bundle, bundle.prior, X)
+        total = bundle.prior.share * total + by_prior
+    return bundle.hazard.slope * total
+
+
+def _of_prior(bundle: Bundle, prior: Prior, X: FloatArray) -> FloatArray:
+    """Return each feature's share of what the deviation adds to the log-odds, float64[n, F].
+
+    It is split by the squares of the columns' own distances from healthy, as a distance is made of them.
+    """
+    model, out = bundle.deviation, np.zeros(X.shape)
+    if model.rows:
+        effect = prior.effects(known_of(model.score(X), np.full(len(X), np.nan)))[:, :1]
+        square = model.parts(X) ** 2
+        out[:, model.columns] = effect * square / np.maximum(square.sum(axis=1), 1e-12)[:, None]
+    return out
 
 
 @lru_cache(maxsize=32)

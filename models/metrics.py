@@ -9,6 +9,8 @@ from models.curve import SurvivalCurves
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+#: Horizons, hours, at which a model's manifest gives figures.
+JUDGED_H = (8.0, 24.0, 72.0, 168.0)
 
 
 def censoring_survival(ttf_h: FloatArray, observed: BoolArray, at_h: FloatArray) -> FloatArray:

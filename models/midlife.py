@@ -11,6 +11,7 @@ evenly on a logarithmic scale: otherwise nearly all would be of machines connect
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,21 @@ from features.plan import KindPlan
 from features.rollup import Rolled
 from features.sources import Source
 from features.table import FeatureTable
+from models.calibrate import WindowLevels, fit_window_levels
+from models.crossfit import Examples, make_examples
+from models.curve import SurvivalCurves
+from models.found import Findings
+from models.hazard import as_input
+from models.labels import Labels
+from models.metrics import JUDGED_H, summary
+from models.settings import ModelSettings
 from plant.asset import AssetPath
 from plant.config import Plant
 from plant.event import Event
 from plant.times import HOUR_MS
+
+#: Failures ahead of machines with an unknown past, below which they get no levels of their own.
+_MIN_LATE = 60
 
 
 def late_copies(
@@ -99,6 +111,44 @@ def choose_late(
     arrival = np.random.default_rng(seed).exponential(size=len(usable)) * history[usable]
     chosen = np.sort(usable[np.argsort(arrival, kind="stable")[:limit]])
     return chosen, match[chosen].astype(np.int64)
+
+
+def late_examples(
+    own: FeatureTable,
+    late: FeatureTable,
+    labels: Labels,
+    findings: Findings,
+    groups: NDArray[np.int64],
+    settings: ModelSettings,
+    landmarks: int,
+) -> Examples | None:
+    """Turn rows of `late` into examples with the labels of the same moments of `own`.
+
+    At most `midlife_share` as many as there are `landmarks`; None when the share is nothing.
+    """
+    if settings.midlife_share <= 0:
+        return None
+    limit = int(settings.midlife_share * landmarks)
+    chosen, rows = choose_late(
+        own, late, labels.valid, limit, settings.min_history_h, settings.seed
+    )
+    X = as_input(late.take(chosen).select(own.catalogue).X)
+    return make_examples(X, rows, labels, findings, groups, settings)
+
+
+def late_windows(
+    curves: SurvivalCurves, extra: Examples | None, settings: ModelSettings
+) -> tuple[WindowLevels | None, dict[str, Any]]:
+    """Find the levels on held-out machines with an unknown past; also return their figures."""
+    if extra is None or np.count_nonzero(extra.landmarks.event) < _MIN_LATE:
+        return None, {}
+    late = extra.landmarks
+    levels = fit_window_levels(
+        curves, late.ttf_h, late.event, settings.window_coverage, late.weight, extra.group
+    )
+    judged = tuple(h for h in JUDGED_H if h <= curves.horizon_h)
+    figures = summary(curves, levels.windows(curves), late.ttf_h, late.event, extra.group, judged)
+    return levels, figures
 
 
 def _without_birth(plant: Plant) -> Plant:

@@ -16,6 +16,7 @@ from models.bundle import Bundle
 from models.curve import SurvivalCurves
 from models.explain import contributions, deviation_drivers, drivers
 from models.hazard import as_input
+from models.prior import known_of
 from models.settings import ModelSettings
 from plant.errors import ModelError
 from plant.risk import HORIZONS_H, Driver
@@ -74,7 +75,11 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     deviation = bundle.deviation.score(X)
     if bundle.hazard is None or bundle.windows is None:
         return Predictions(None, None, None, deviation, known)
-    curves = bundle.hazard.curves(X)
+    logits = bundle.hazard.logits(X)
+    if bundle.prior is not None:
+        age = _column(bundle.catalogue, X, "asset.life.age")
+        logits = bundle.prior.blend(logits, known_of(deviation, age))
+    curves = bundle.hazard.curves_of(logits)
     if bundle.heads is not None:
         curves = bundle.heads.blend(X, curves)
     windows = bundle.windows.windows(curves)

@@ -96,6 +96,7 @@ def train(
         model_id="",
         trained_ms=now_ms,
         hazard=core.hazard if core else None,
+        prior=core.prior if core else None,
         windows=core.windows if core else None,
         late_windows=core.late_windows if core else None,
         heads=core.heads if core else None,

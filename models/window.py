@@ -13,6 +13,7 @@ from features.table import FeatureTable
 from models.bins import FloatArray, make_edges
 from models.calibrate import WindowLevels, fit_window_levels
 from models.challengers import challenger_scores
+from models.columns import life_age
 from models.crossfit import (
     CrossFit,
     Examples,
@@ -30,17 +31,14 @@ from models.found import Findings, infer_findings, last_rows
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
 from models.labels import Labels, after_h
-from models.metrics import rmse, summary
-from models.midlife import choose_late
+from models.metrics import JUDGED_H, rmse, summary
+from models.midlife import late_examples, late_windows
+from models.prior import Prior, known_of, learn_prior
 from models.settings import ModelSettings
 from models.splits import thin
 from plant.times import HOUR_MS
 
 _FIRST_ROUNDS = 60
-_MIN_LATE = (
-    60  # failures ahead of machines with an unknown past, below which they get no own levels
-)
-_JUDGED_H = (8.0, 24.0, 72.0, 168.0)
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
 
 
@@ -58,10 +56,12 @@ class TrainingData:
 class WindowModel:
     """The fitted parts and what the manifest says of them.
 
-    late_windows: levels for machines with an unknown past; None when there was nothing to find them on.
+    prior: what deviation and age add; None when the trees are best alone. late_windows: levels for
+    machines with an unknown past; None when there was nothing to find them on.
     """
 
     hazard: HazardModel
+    prior: Prior | None
     windows: WindowLevels
     late_windows: WindowLevels | None
     heads: Heads | None
@@ -77,7 +77,11 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
-    extra = _midlife_examples(data, findings, groups, settings, len(rows))
+    extra = None
+    if data.midlife is not None:
+        extra = late_examples(
+            data.table, data.midlife, labels, findings, groups, settings, len(rows)
+        )
     judged_X, judged_groups = X, groups[rows]
     if extra is not None:
         judged_X = np.concatenate([X, extra.landmarks.X])
@@ -85,7 +89,8 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     oof = crossfit(examples, extra, judged_X, judged_groups, group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
-    calibration, curves = calibrated(oof.logits, marks, place, edges)
+    prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, edges)
+    calibration, curves = calibrated(logits, marks, place, edges)
 
     def fit(m: int) -> Fit:
         own = examples
@@ -126,8 +131,8 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         marks.weight,
         labels.life[examples.row],
     )
-    late_windows, late_metrics = _late_windows(of_late, extra, settings)
-    judged = tuple(h for h in _JUDGED_H if h <= edges[-1])
+    late_levels, late_metrics = late_windows(of_late, extra, settings)
+    judged = tuple(h for h in JUDGED_H if h <= edges[-1])
     metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
     metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
     cap = head_cap_h(edges, settings)
@@ -158,10 +163,36 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
             "slope": calibration.slope,
             "tilt": calibration.tilt,
         },
+        "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
         "findings": _leaning(labels, findings),
     }
     tell("done", 1.0)
-    return WindowModel(hazard, windows, late_windows, heads, lineage)
+    return WindowModel(hazard, prior, windows, late_levels, heads, lineage)
+
+
+def _with_prior(
+    data: TrainingData,
+    X: FloatArray,
+    oof: CrossFit,
+    examples: Examples,
+    extra: Examples | None,
+    place: NDArray[np.int64],
+    edges: FloatArray,
+) -> tuple[Prior | None, FloatArray]:
+    """Fit what is known besides the trees; also return the held-out log-odds of both together.
+
+    X: the landmarks' rows and then the `extra` examples'; place: which of them each example is of.
+    """
+    age = life_age(data.table.catalogue)
+    known = known_of(
+        data.deviation.score(X), X[:, age] if age is not None else np.full(len(X), np.nan)
+    )
+    life = data.labels.life[examples.row]
+    if extra is None:
+        return learn_prior(known, oof.logits, oof.fold, examples.landmarks, place, life, edges)
+    marks = joined(examples.landmarks, extra.landmarks)
+    row = np.concatenate([place, np.arange(len(X) - len(extra.row), len(X))])
+    return learn_prior(known, oof.logits, oof.fold, marks, row, life, edges)
 
 
 def _findings(
@@ -211,46 +242,6 @@ def landmark_rows(
     lives = len(np.unique(life[life >= 0]))
     limit = min(settings.max_landmarks, max(500, settings.landmarks_per_life * lives))
     return np.flatnonzero(thin(life, table.ts_ms, settings.landmark_every, limit, seed))
-
-
-def _midlife_examples(
-    data: TrainingData,
-    findings: Findings,
-    groups: NDArray[np.int64],
-    settings: ModelSettings,
-    landmarks: int,
-) -> Examples | None:
-    """Turn rows of machines "connected late" into examples with the labels of the same moments.
-
-    At most `midlife_share` as many as there are `landmarks`.
-    """
-    if data.midlife is None or settings.midlife_share <= 0:
-        return None
-    chosen, rows = choose_late(
-        data.table,
-        data.midlife,
-        data.labels.valid,
-        int(settings.midlife_share * landmarks),
-        settings.min_history_h,
-        settings.seed,
-    )
-    X = as_input(data.midlife.take(chosen).select(data.table.catalogue).X)
-    return make_examples(X, rows, data.labels, findings, groups, settings)
-
-
-def _late_windows(
-    curves: SurvivalCurves, extra: Examples | None, settings: ModelSettings
-) -> tuple[WindowLevels | None, dict[str, Any]]:
-    """Find the levels on held-out machines with an unknown past; also return their figures."""
-    if extra is None or np.count_nonzero(extra.landmarks.event) < _MIN_LATE:
-        return None, {}
-    late = extra.landmarks
-    levels = fit_window_levels(
-        curves, late.ttf_h, late.event, settings.window_coverage, late.weight, extra.group
-    )
-    judged = tuple(h for h in _JUDGED_H if h <= curves.horizon_h)
-    figures = summary(curves, levels.windows(curves), late.ttf_h, late.event, extra.group, judged)
-    return levels, figures
 
 
 def _fit_heads(

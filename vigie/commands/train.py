@@ -100,6 +100,7 @@ def summary(bundle: Bundle) -> dict[str, Any]:
         "failures_by_mode": lineage["failures_by_mode"],
         "modes_pooled": lineage["modes_pooled"],
         "horizon_h": lineage.get("horizon_h"),
+        "share_of_trees": lineage.get("prior", {}).get("share_of_trees"),
         "metrics": lineage.get("metrics", {}),
     }
 
