@@ -89,6 +89,8 @@ class PlainReader:
         self._place_at.add([0])
         self._topics, self._shapes = Interned(kernel), Interned(kernel)
         self._walk(kernel, np.zeros(0, np.uint8), 0, 0)
+        kernel.place_all(self._topics.table, 0)
+        Interned(kernel).add(b"warm up")
         self._kernel = kernel  # last: from now on the other thread uses all this
 
     # -- learning ---------------------------------------------------------------------------
@@ -118,7 +120,14 @@ class PlainReader:
             return None, position
         now_ms = self._clock.now_ms()
         latest_ms = min(now_ms + self._ahead_ms, LATEST_MS)
-        n, used, position = self._walk(kernel, np.frombuffer(piece, np.uint8), position, latest_ms)
+        try:
+            n, used, position = self._walk(
+                kernel, np.frombuffer(piece, np.uint8), position, latest_ms
+            )
+        except Exception:  # a defect of ours: the long way reads what this could not
+            _log.exception("ingest.compiled_walk_failed", fix="messages are read the slower way")
+            self._kernel = None
+            return None, position
         if not n:
             return None, position
         found = self._found

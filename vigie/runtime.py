@@ -84,9 +84,10 @@ def open_intake(context: Context) -> Iterator[Intake]:
     retire_workers(settings.broker, settings.ingest, context.plant, context.data_dir, context.clock)
     with ExitStack() as stack:
         forwarder = open_forwarder(settings.store, context.data_dir, context.clock)
-        subscriber = _subscriber(context, stack, forwarder)
         if forwarder is not None:
             stack.callback(forwarder.close)
+        subscriber = _subscriber(context, stack, forwarder)
+        if forwarder is not None:
             forwarder.start()
         stack.callback(subscriber.stop)
         spare_collector()

@@ -238,6 +238,21 @@ def test_the_journal_and_the_figures_are_the_same(rigs: list[Rig]) -> None:
         assert compiled.sink.newest(asset, "a") == long.sink.newest(asset, "a") is not None
 
 
+def test_a_walk_that_fails_loses_nothing(rigs, monkeypatch) -> None:
+    rig = rigs[0]
+    messages = plain_messages(random.Random(2), 50)
+    rig.send(messages[:10])
+
+    def failing(*_):
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr(rig.sink.plain, "_walk", failing)
+    rig.send(messages)
+    assert rig.sink.flush()
+    assert len(rig.rows()) == 50
+    assert not rig.sink.plain.ready
+
+
 def test_a_run_that_cannot_be_committed_is_committed_message_by_message(rigs, monkeypatch) -> None:
     rig = rigs[0]
     messages = plain_messages(random.Random(2), 50)
