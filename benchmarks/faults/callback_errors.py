@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ingest.sink
+import store.encode_columns
 from benchmarks.faults.rig import Device, compare, percentile
 from ingest.router import Router
 from ingest.settings import BrokerSettings, IngestSettings
@@ -24,10 +25,19 @@ from store.quarantine import Quarantine
 from store.schema import journal_path
 from vigie.servers import Mosquitto
 
-#: Where it is raised: object (from the subscriber) and method; whether one message is to blame.
-STAGES: tuple[tuple[str, Callable[[Subscriber], Any], str], ...] = (
+#: Where it is raised: its name, the object (from the subscriber) and the method.
+Stage = tuple[str, Callable[[Subscriber], Any], str]
+#: Of a single message.
+LONG_WAY: tuple[Stage, ...] = (
     ("topic", lambda s: _forgetting_topics(s._router), "decoder"),
     ("plain", lambda _: ingest.sink, "plain_sample"),
+)
+#: Of a run of messages; after the last one everything goes the long way.
+COMPILED: tuple[Stage, ...] = (
+    ("rows", lambda _: store.encode_columns, "rows_of"),
+    ("walk", lambda s: s._plain, "_walk"),
+)
+BOTH: tuple[Stage, ...] = (
     ("take", lambda s: s.sink, "take"),
     ("decode", lambda s: s.sink, "_decode_into"),
     ("flush", lambda s: s.sink, "flush"),
@@ -43,14 +53,14 @@ _AT_CONNECT = frozenset({"received", "session"})
 
 
 def run(quick: bool, seed: int) -> dict[str, Any]:
-    """Raise five times at each stage (quick: twice), at 300 msg/s; stock and bulk receive path."""
+    """Raise five times at each stage (quick: twice), at 300 msg/s; every receive path."""
     times = 2 if quick else 5
     totals = {"published": 0, "stored": 0, "lost": 0, "duplicated": 0}
     quarantined, recoveries = 0, []
-    for receive in ("bulk",) if quick else ("bulk", "stock"):
+    for way in ("compiled", "bulk") if quick else ("compiled", "bulk", "stock"):
         with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "m") as broker:
             data_dir = Path(folder) / "data"
-            figures, kept, took = _run(broker.port, data_dir, receive, times, seed)
+            figures, kept, took = _run(broker.port, data_dir, way, times, seed)
         quarantined += kept
         recoveries += took
         for name in totals:
@@ -66,23 +76,27 @@ def run(quick: bool, seed: int) -> dict[str, Any]:
 
 
 def _run(
-    port: int, data_dir: Path, receive: str, times: int, seed: int
+    port: int, data_dir: Path, way: str, times: int, seed: int
 ) -> tuple[dict[str, int], int, list[float]]:
     journal = Journal(journal_path(data_dir))
     subscriber = Subscriber(
         BrokerSettings(port=port, client_id="fault"),
-        IngestSettings(receive=receive),
+        IngestSettings(receive="stock" if way == "stock" else "bulk"),
         Plant(),
         journal,
         SystemClock(),
     )
-    subscriber.warm_up()
+    if way == "compiled":
+        subscriber.warm_up()
+    else:
+        subscriber._plain = subscriber.sink.plain = None
     subscriber.start(wait_s=15)
     device = Device(port, 300, time.time_ns() // 1_000_000 - 86_400_000 + seed)
     device.start()
     recoveries = []
-    for name, owner_of, method in STAGES:
-        for _ in range(times):
+    stages = (*BOTH, *COMPILED) if way == "compiled" else (*LONG_WAY, *BOTH)
+    for name, owner_of, method in stages:
+        for _ in range(1 if name == "walk" else times):
             time.sleep(0.05)
             if name in _AT_CONNECT:
                 _arm(subscriber, "_poll")
