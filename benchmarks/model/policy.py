@@ -28,8 +28,8 @@ from plant.times import HOUR_MS
 Array = NDArray[np.float64]
 UNPLANNED = 10.0
 HORIZON = 160
-#: Weights of the newest value among which the other folds choose; 1 is no smoothing. A mean must not be older than
-#: the warning it has to give: at 0.06 it is 16 h old, and with a lead of 10 h nearly a third of FD002's engines failed.
+#: Weights of the newest value among which the other folds choose; 1 is no smoothing. A mean must not be older
+#: than the warning it has to give: at 0.06 it is 16 h old, and a third of FD002's engines fail with a lead of 10 h.
 _SMOOTHING = (1.0, 0.5, 0.25, 0.12)
 
 
