@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 UNPLANNED = 10.0
 HORIZON = 160
 #: Weights of the newest value among which the other folds choose; 1 is no smoothing. A mean must not be older
-#: than the warning it has to give: at 0.06 it is 16 h old, and a third of FD002's engines fail with a lead of 10 h.
+#: than the warning it has to give: at 0.06 it is 16 h old, and with a lead of 10 h a third of FD002 fails.
 _SMOOTHING = (1.0, 0.5, 0.25, 0.12)
 
 
