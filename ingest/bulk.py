@@ -37,7 +37,7 @@ _ANSWER = (b"", b"\x40\x02", b"\x50\x02")  # by QoS; a message of QoS 0 has no p
 _make = tuple.__new__
 #: So often the compiled walk may find next to nothing before the rest of a piece goes the long way.
 _PATIENCE = 4
-_WORTH_A_CALL = 4
+_WORTH_A_CALL = 6
 
 
 class BulkClient(mqtt.Client):
