@@ -128,12 +128,15 @@ class BulkClient(mqtt.Client):
         is_v5 = self._protocol == mqtt.MQTTv5
         self._frame_size = 0
         self._walked = publishes
-        patience = _PATIENCE if is_v5 and self.plain is not None and self.plain.ready else 0
+        plain = self.plain if is_v5 and self.plain is not None and self.plain.ready else None
+        patience = _PATIENCE
         while size - position >= 2:
             head = piece[position]
-            if patience and head == _PUBLISH_QOS_1:
-                found, position = self._read_run(piece, position, publishes)
-                patience -= found < _WORTH_A_CALL
+            if plain is not None and patience and head == _PUBLISH_QOS_1:
+                run, position = plain.read(piece, position)
+                if run is not None:
+                    append(run)
+                patience -= run is None or len(run) < _WORTH_A_CALL
                 if size - position < 2:
                     break
                 head = piece[position]
@@ -174,15 +177,6 @@ class BulkClient(mqtt.Client):
             if rc or self._sock is None:
                 return rc, position
         return MQTTErrorCode.MQTT_ERR_SUCCESS, position
-
-    def _read_run(self, piece: bytes, position: int, publishes: list[Message]) -> tuple[int, int]:
-        """Read plain messages in one go; return how many, and where the first other packet begins."""
-        assert self.plain is not None  # noqa: S101 - the caller has asked
-        run, position = self.plain.read(piece, position)
-        if run is None:
-            return 0, position
-        publishes.append(run)
-        return len(run), position
 
     def _on_one(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._walked.append(as_publish(message))

@@ -288,7 +288,7 @@ class Sink:
 
 
 def _some(readings: Sequence[Reading | Sample | Columns]) -> Iterator[Reading | Sample]:
-    """Yield at most some hundred readings of a commit in their order, the last one among them."""
+    """Yield at most some hundred readings of a commit, its last one at the end."""
     singles = [reading for reading in readings[:-1] if not isinstance(reading, Columns)]
     yield from singles[:: max(1, len(singles) // _SEEN)]
     for part in readings:

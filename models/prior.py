@@ -1,7 +1,7 @@
 """What is known of a machine before there is a model: its deviation and its age, as hazards of their own.
 
 With twenty failures a few hundred trees know less than the deviation that spoke until then. So the first
-model does not replace it: three slopes are learnt from the same failures,
+model does not replace it: two slopes are learnt from the same failures,
 
     logit h(bin | machine) = offset(bin) + slopes · (log deviation, log age)
 
