@@ -119,7 +119,7 @@ class BulkClient(mqtt.Client):
         if packets:
             self._packet_queue(packets[0], packets, int.from_bytes(packets[-2:], "big"), 1)
 
-    def _walk(  # noqa: PLR0912 - one loop: a call for each packet costs as much as reading it
+    def _walk(  # noqa: PLR0912, PLR0915 - one loop: a call for each packet costs as much as reading it
         self, piece: bytes, publishes: list[Message]
     ) -> tuple[MQTTErrorCode, int]:
         """Handle the complete packets of a piece; return paho's code and the bytes used up."""
@@ -128,7 +128,7 @@ class BulkClient(mqtt.Client):
         is_v5 = self._protocol == mqtt.MQTTv5
         self._frame_size = 0
         self._walked = publishes
-        plain = self.plain if is_v5 and self.plain is not None and self.plain.ready else None
+        plain = self.plain if is_v5 else None
         patience = _PATIENCE
         while size - position >= 2:
             head = piece[position]
@@ -164,6 +164,10 @@ class BulkClient(mqtt.Client):
                     fields = (topic, piece[after + 3 : end], mid, 1, False, False, None)
                     append(_make(Publish, fields))
                     position = end
+                    if plain is not None and patience:
+                        # Its hearer learns from it: from here on the compiled walk may read its like.
+                        self.on_publishes(publishes[:])
+                        publishes.clear()
                     continue
             publish = parse(head, piece, body, end) if head & 0xF0 == _PUBLISH else None
             position = end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from types import ModuleType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,22 +37,23 @@ class PlainReader:
         self._clock = clock
         self._ahead_ms = ahead_ms
         self._most_bytes = most_bytes
-        self._kernel: ModuleType | None = None
+        self._loaded: Loaded | None = None
         self._loading: threading.Thread | None = None
-        self._topics: Interned | None = None
-        self._shapes: Interned | None = None
         self._assets: list[AssetPath] = []
         self._names: list[tuple[str, ...]] = []
         self._places = Growing(np.int64)
         self._place_at = Growing(np.int64)
+        self._place_at.add([0])
 
     # -- getting ready ----------------------------------------------------------------------
 
     def warm_up(self) -> None:
         """Load the kernels, compiling them the first time on a machine (some seconds)."""
         try:
-            if self._kernel is None:
-                self._load()
+            if self._loaded is None:
+                loaded = _load()
+                self._walk(loaded, np.zeros(0, np.uint8), 0, 0)  # compiles
+                self._loaded = loaded  # last: from now on the other thread uses it
         except Exception:  # no room for the cache, no compiler: the long way reads everything
             _log.exception("ingest.no_compiled_walk", fix="messages are read the slower way")
 
@@ -64,73 +65,39 @@ class PlainReader:
             )
             self._loading.start()
 
-    def _load(self) -> None:
-        from ingest import plain_kernel as kernel  # noqa: PLC0415 - numba takes a while to load
-        from store import encode_columns  # noqa: PLC0415 - the same
-
-        encode_columns.warm_up()
-        values = np.empty(_VALUES)
-        self._found = kernel.Found(
-            topic=np.empty(_MESSAGES, np.int64),
-            shape=np.empty(_MESSAGES, np.int64),
-            ts_ms=np.empty(_MESSAGES, np.int64),
-            seq=np.empty(_MESSAGES, np.int64),
-            first=np.empty(_MESSAGES, np.int64),
-            mid=np.empty(_MESSAGES, np.uint16),
-            payload=np.empty(_MESSAGES, np.int64),
-            end=np.empty(_MESSAGES, np.int64),
-            values=values,
-            bits=values.view(np.uint64),
-            spans=np.empty((_VALUES, 2), np.int32),
-        )
-        values = np.empty(kernel.MOST_VALUES)
-        names = np.empty(66 * kernel.MOST_VALUES, np.uint8)
-        self._scratch = kernel.Scratch(values, values.view(np.uint64), names)
-        self._place_at.add([0])
-        self._topics, self._shapes = Interned(kernel), Interned(kernel)
-        self._walk(kernel, np.zeros(0, np.uint8), 0, 0)
-        kernel.place_all(self._topics.table, 0)
-        Interned(kernel).add(b"warm up")
-        self._kernel = kernel  # last: from now on the other thread uses all this
-
     # -- learning ---------------------------------------------------------------------------
 
     def learn(self, topic: bytes, asset: AssetPath, names: tuple[str, ...]) -> None:
         """Remember what a message that was read the long way had: checked names, in its order."""
-        if self._kernel is None or self._topics is None or self._shapes is None:
+        if self._loaded is None:
             return
-        if self._topics.add(topic):
+        if self._loaded.topics.add(topic):
             self._assets.append(asset)
-        if self._shapes.add("".join(f"{name}," for name in names).encode()):
+        if self._loaded.shapes.add("".join(f"{name}," for name in names).encode()):
             self._names.append(names)
             self._places.add(np.argsort(np.argsort(names)).tolist())
             self._place_at.add([len(self._places)])
 
     # -- reading ----------------------------------------------------------------------------
 
-    @property
-    def ready(self) -> bool:
-        """Tell whether there is anything this can read."""
-        return self._kernel is not None and bool(self._assets)
-
     def read(self, piece: bytes, position: int) -> tuple[Run | None, int]:
         """Read plain messages from a position on; return them and where the first other packet begins."""
-        kernel = self._kernel
-        if kernel is None or self._topics is None:
+        loaded = self._loaded
+        if loaded is None:
             return None, position
         now_ms = self._clock.now_ms()
         latest_ms = min(now_ms + self._ahead_ms, LATEST_MS)
         try:
             n, used, position = self._walk(
-                kernel, np.frombuffer(piece, np.uint8), position, latest_ms
+                loaded, np.frombuffer(piece, np.uint8), position, latest_ms
             )
         except Exception:  # a defect of ours: the long way reads what this could not
             _log.exception("ingest.compiled_walk_failed", fix="messages are read the slower way")
-            self._kernel = None
+            self._loaded = None
             return None, position
         if not n:
             return None, position
-        found = self._found
+        found = loaded.found
         columns = Columns(
             assets=self._assets,
             shapes=self._names,
@@ -146,7 +113,7 @@ class PlainReader:
         )
         run = Run(
             columns,
-            self._topics.texts,
+            loaded.topics.texts,
             found.mid[:n].copy(),
             found.payload[:n].copy(),
             found.end[:n].copy(),
@@ -154,24 +121,61 @@ class PlainReader:
         return run, position
 
     def _walk(
-        self, kernel: Any, piece: NDArray[np.uint8], position: int, latest_ms: int
+        self, loaded: Loaded, piece: NDArray[np.uint8], position: int, latest_ms: int
     ) -> tuple[int, int, int]:
-        assert self._topics is not None  # noqa: S101 - made before the kernel is there
-        assert self._shapes is not None  # noqa: S101 - the same
-        n, used, position = kernel.walk(
+        n, used, position = loaded.kernel.walk(
             piece,
             position,
             EARLIEST_MS,
             latest_ms,
             self._most_bytes,
-            self._topics.table,
-            self._shapes.table,
+            loaded.topics.table,
+            loaded.shapes.table,
             self._places.array,
             self._place_at.array,
-            self._found,
-            self._scratch,
+            loaded.found,
+            loaded.scratch,
         )
         return n, used, position
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What warming up makes: the compiled loops, the names they know, and the arrays they fill."""
+
+    kernel: Any
+    topics: Interned
+    shapes: Interned
+    found: Any
+    scratch: Any
+
+
+def _load() -> Loaded:
+    from ingest import plain_kernel as kernel  # noqa: PLC0415 - numba takes a while to load
+    from store import encode_columns  # noqa: PLC0415 - the same
+
+    encode_columns.warm_up()
+    values = np.empty(_VALUES)
+    found = kernel.Found(
+        topic=np.empty(_MESSAGES, np.int64),
+        shape=np.empty(_MESSAGES, np.int64),
+        ts_ms=np.empty(_MESSAGES, np.int64),
+        seq=np.empty(_MESSAGES, np.int64),
+        first=np.empty(_MESSAGES, np.int64),
+        mid=np.empty(_MESSAGES, np.uint16),
+        payload=np.empty(_MESSAGES, np.int64),
+        end=np.empty(_MESSAGES, np.int64),
+        values=values,
+        bits=values.view(np.uint64),
+        spans=np.empty((_VALUES, 2), np.int32),
+    )
+    values = np.empty(kernel.MOST_VALUES)
+    names = np.empty(66 * kernel.MOST_VALUES, np.uint8)
+    scratch = kernel.Scratch(values, values.view(np.uint64), names)
+    loaded = Loaded(kernel, Interned(kernel), Interned(kernel), found, scratch)
+    kernel.place_all(loaded.topics.table, 0)
+    Interned(kernel).add(b"warm up")
+    return loaded
 
 
 class Growing:

@@ -35,6 +35,10 @@ TOPIC_PREFIX = "influx/"
 _ERROR_PAUSE_S = 2.0
 _POLL_S = 0.01
 _BATCHES_PER_TURN = 20
+#: After a batch of so many, the next one is gathered so long: a few large requests cost InfluxDB a tenth
+#: less than many small ones, and on a busy machine that is time for ingest and the broker.
+_MANY = 1_000
+_GATHER_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,11 @@ class Forwarder:
         for left in reversed(range(_BATCHES_PER_TURN)):
             if load.stop <= position.id:
                 break
-            ahead = self._ahead.submit(self._load, reader, load.stop) if left else None
+            ahead = (
+                self._ahead.submit(self._load, reader, load.stop, gather=load.points >= _MANY)
+                if left
+                else None
+            )
             try:
                 outcome = self._send(reader, load)
             finally:
@@ -229,12 +237,14 @@ class Forwarder:
             self._cursors.set(reader.name, position)
         return position
 
-    def _load(self, reader: JournalReader, cursor: int) -> Lines:
+    def _load(self, reader: JournalReader, cursor: int, *, gather: bool = False) -> Lines:
         encoder = self._encoders.setdefault(reader.name, Encoder(reader))
         limit = self._settings.batch_messages
         tail = self._tails.get(reader.name)
         if tail is None:
             return encoder.after(cursor, limit)
+        if gather:
+            tail.gather(limit, _GATHER_S)
         if segments := tail.take(cursor, limit):
             return encoder.segments(segments)
         return encoder.after(cursor, limit, tail.begins())

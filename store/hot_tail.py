@@ -59,6 +59,7 @@ class HotTail:
         self._now_s = now_s
         self._segments: deque[tuple[float, Segment]] = deque()
         self._bytes = 0
+        self._count = 0
         self._lock = threading.Condition()
 
     def put(self, segment: Segment) -> None:
@@ -70,6 +71,8 @@ class HotTail:
             if self._bytes + segment.size <= self._most_bytes:
                 self._segments.append((now_s, segment))
                 self._bytes += segment.size
+                self._count += segment.count
+                self._lock.notify_all()
 
     def take(self, cursor: int, limit: int) -> list[Segment]:
         """Return segments that follow one another behind `cursor`, of `limit` messages or a few more."""
@@ -96,7 +99,17 @@ class HotTail:
     def wait_for_room(self, most_s: float) -> None:
         """Wait while it is nearly full, not long: to send what is here costs a fifth of reading it back."""
         with self._lock:
-            self._lock.wait_for(lambda: self._bytes < self._most_bytes * 3 // 4, most_s)
+            self._lock.wait_for(lambda: not self._nearly_full(), most_s)
+
+    def gather(self, count: int, most_s: float) -> None:
+        """Wait, not long, until so many messages are here or it is nearly full."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._count >= count or self._nearly_full(), most_s)
+
+    def _nearly_full(self) -> bool:
+        return self._bytes >= self._most_bytes * 3 // 4
 
     def _pop(self) -> None:
-        self._bytes -= self._segments.popleft()[1].size
+        segment = self._segments.popleft()[1]
+        self._bytes -= segment.size
+        self._count -= segment.count

@@ -62,8 +62,8 @@ class InfluxSettings(_Table):
     """Longest wait for an answer to one call."""
     gzip: bool = False
     """Compress what is sent: slower on loopback, worth it on a thin network."""
-    batch_messages: int = Field(default=5_000, ge=1, le=100_000)
-    """Messages sent in one write."""
+    batch_messages: int = Field(default=20_000, ge=1, le=100_000)
+    """Messages sent in one write, at most."""
     idle_s: float = Field(default=0.2, gt=0, le=60)
     """Pause of the forwarder when the journal has nothing new."""
     max_backoff_s: float = Field(default=60.0, gt=0, le=3600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_the_tail_takes_no_more_than_fits_and_says_when_there_is_room() -> None:
     tail.wait_for_room(0)
     tail.put(segment(41, 51))
     assert tail.begins() == 41
+
+
+def test_the_tail_gathers_until_there_is_enough() -> None:
+    tail = HotTail(most_bytes=10 * segment(1, 11).size)
+    tail.gather(10, 0.0)  # nothing here, and no time to wait
+    tail.put(segment(1, 11))
+    filler = threading.Timer(0.05, lambda: tail.put(segment(11, 21)))
+    filler.start()
+    tail.gather(20, 60.0)
+    assert [s.first for s in tail.take(0, 20)] == [1, 11]
+    for first in range(21, 101, 10):
+        tail.put(segment(first, first + 10))
+    tail.gather(1_000, 60.0)  # nearly full: more than there is room for will not come
+    assert [s.first for s in tail.take(20, 1_000)] == list(range(21, 101, 10))
+    filler.join()
 
 
 def test_of_a_segment_that_was_begun_another_way_nothing_is_taken() -> None:
