@@ -15,7 +15,7 @@ from models.calibrate import HazardCalibration, fit_hazard_calibration
 from models.curve import SurvivalCurves, from_hazards
 from models.forest import parse_forest
 from models.found import Findings
-from models.hazard import Fit, Landmarks, bin_position, fit_member
+from models.hazard import Landmarks, Trainee, bin_position
 from models.labels import Labels, after_h
 from models.settings import ModelSettings
 from models.splits import folds_by_group
@@ -96,6 +96,11 @@ class CrossFit:
     loss: float
     crowd_loss: float
 
+    @property
+    def folds(self) -> int:
+        """How many folds there were."""
+        return int(self.fold.max()) + 1
+
 
 def crossfit(
     examples: Examples,
@@ -109,8 +114,9 @@ def crossfit(
 ) -> CrossFit:
     """Train one model per fold and predict its held-out rows X float64[n, F] of `groups` int64[n].
 
-    The number of rounds is the one with the lowest mean held-out loss, the same for all folds, so a
-    fold cannot pick what flatters it. `extra` examples train but are not judged.
+    The folds grow together until their mean held-out loss has not fallen for `patience` rounds, and
+    all stop where it was lowest: a fold cannot pick what flatters it, and the curves that windows are
+    calibrated on are of one sharpness. `extra` examples train but are not judged.
     """
     fold = folds_by_group(groups, events, settings.folds, settings.seed)
     example_fold = folds_by_group(examples.group, events, settings.folds, settings.seed)
@@ -121,33 +127,39 @@ def crossfit(
         else folds_by_group(extra.group, events, settings.folds, settings.seed)
     )
 
-    def fit(k: int) -> Fit:
+    def begin(k: int) -> Trainee:
         part = examples.landmarks.take(example_fold != k)
         if extra is not None:
             part = joined(part, extra.landmarks.take(np.flatnonzero(extra_fold != k)))
         held_out = examples.landmarks.take(example_fold == k)
-        return fit_member(
-            part, edges_h, settings, settings.seed + 1000 + k, settings.max_rounds, held_out
-        )
+        return Trainee(part, edges_h, settings, settings.seed + 1000 + k, held_out)
 
-    fits = at_once(
-        fit, count, settings.threads, lambda k: progress(f"fold {k} of {count}", 0.7 * k / count)
-    )
-    losses = _mean_losses([fitted.held_out_loss for fitted in fits])
-    rounds = max(1, int(np.argmin(losses)))
+    trainees = at_once(begin, count, settings.threads, lambda _: None)
+    losses, rounds = _grow_together(trainees, settings, progress)
     logits = np.zeros((len(X), len(edges_h) - 1))
-    for k, fitted in enumerate(fits):
-        inside = fold == k
-        forest = parse_forest(fitted.text).first(rounds)
+    for k, trainee in enumerate(trainees):
+        inside, fitted = fold == k, trainee.fit(rounds)
+        forest = parse_forest(fitted.text)
         logits[inside] = forest.predict_bins(X[inside], len(edges_h) - 1)[:, :, 0] + fitted.offsets
     return CrossFit(logits, fold, rounds, float(losses[rounds]), float(losses[0]))
 
 
-def _mean_losses(losses: list[tuple[float, ...]]) -> FloatArray:
-    """Average the folds' losses per round; a fold that stopped early keeps its last loss."""
-    longest = max(len(loss) for loss in losses)
-    padded = [[*loss, *([loss[-1]] * (longest - len(loss)))] for loss in losses]
-    return np.asarray(np.mean(padded, axis=0), dtype=np.float64)
+def _grow_together(
+    trainees: list[Trainee], settings: ModelSettings, progress: Progress
+) -> tuple[FloatArray, int]:
+    """Grow the folds; return their mean loss before and after each round, and the best round."""
+    losses, rounds = np.zeros(1), 0
+    while len(losses) <= settings.max_rounds and len(losses) - 1 - rounds < settings.patience:
+        step = min(settings.patience, settings.max_rounds + 1 - len(losses))
+
+        def grow(k: int, step: int = step) -> None:
+            trainees[k].grow(step)
+
+        at_once(grow, len(trainees), settings.threads, lambda _: None)
+        losses = np.mean([trainee.losses for trainee in trainees], axis=0)
+        rounds = max(1, int(np.argmin(losses)))
+        progress(f"folds, {len(losses) - 1} rounds", 0.7 * len(losses) / (settings.max_rounds + 1))
+    return losses, rounds
 
 
 def at_once(

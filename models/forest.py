@@ -77,11 +77,6 @@ class Forest:
         )
         return out.transpose(0, 2, 1)
 
-    def first(self, rounds: int) -> Forest:
-        """Return the forest as it was after so many rounds of training."""
-        trees = rounds * self.classes
-        return replace(self, root=self.root[:trees], first_leaf=self.first_leaf[:trees])
-
     def predict(self, X: FloatArray) -> FloatArray:
         """Return raw scores float64[n] of a single-output booster without a bin among its inputs."""
         shell = replace(self, features=self.features + 1, horizons=1)

@@ -149,51 +149,65 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """One trained member: model text, offsets float64[K], held-out loss before and after each round."""
+    """One trained member: model text, offsets float64[K]."""
 
     text: str
     offsets: FloatArray
-    held_out_loss: tuple[float, ...] = ()
+
+
+class Trainee:
+    """A member that grows as asked, so that several can be stopped at the same number of trees.
+
+    losses: the loss of `held_out` examples before the first tree and after each; none without them.
+    """
+
+    def __init__(
+        self,
+        landmarks: Landmarks,
+        edges_h: FloatArray,
+        settings: ModelSettings,
+        seed: int,
+        held_out: Landmarks | None = None,
+    ) -> None:
+        bins = len(edges_h) - 1
+        periods = expand(landmarks.ttf_h, landmarks.event, edges_h, landmarks.weight)
+        self.offsets = bin_offsets(periods, bins)
+        features = landmarks.X.shape[1]
+        params = parameters(settings, seed, len(landmarks.X), features)
+        horizons = horizon_columns(settings, features)
+        names = input_names(features, horizons)
+        inputs = design(landmarks.X, periods, horizons)
+        data = _dataset(inputs, names, periods, self.offsets, params, None)
+        self._booster = lgb.Booster(params, data)
+        self.losses: list[float] = []
+        if held_out is not None:
+            later = expand(held_out.ttf_h, held_out.event, edges_h, held_out.weight)
+            seen = design(held_out.X, later, horizons)
+            self._booster.add_valid(
+                _dataset(seen, names, later, self.offsets, params, data), "held_out"
+            )
+            self.losses.append(crowd_loss(self.offsets, later))
+
+    def grow(self, rounds: int) -> None:
+        """Add so many trees."""
+        for _ in range(rounds):
+            self._booster.update()
+            if self.losses:
+                self.losses.append(float(self._booster.eval_valid()[0][2]))
+
+    def fit(self, rounds: int) -> Fit:
+        """Return the member as it was after so many trees."""
+        text = self._booster.model_to_string(num_iteration=rounds, importance_type="gain")
+        return Fit(str(text), self.offsets)
 
 
 def fit_member(
-    landmarks: Landmarks,
-    edges_h: FloatArray,
-    settings: ModelSettings,
-    seed: int,
-    rounds: int,
-    held_out: Landmarks | None = None,
+    landmarks: Landmarks, edges_h: FloatArray, settings: ModelSettings, seed: int, rounds: int
 ) -> Fit:
-    """Train one booster; `held_out` is only watched."""
-    bins = len(edges_h) - 1
-    periods = expand(landmarks.ttf_h, landmarks.event, edges_h, landmarks.weight)
-    offsets = bin_offsets(periods, bins)
-    features = landmarks.X.shape[1]
-    params = parameters(settings, seed, len(landmarks.X), features)
-    horizons = horizon_columns(settings, features)
-    names = input_names(features, horizons)
-    data = _dataset(design(landmarks.X, periods, horizons), names, periods, offsets, params, None)
-    record: dict[str, dict[str, list[float]]] = {}
-    watched: list[lgb.Dataset] = []
-    losses: list[float] = []
-    if held_out is not None:
-        later = expand(held_out.ttf_h, held_out.event, edges_h, held_out.weight)
-        seen = design(held_out.X, later, horizons)
-        watched = [_dataset(seen, names, later, offsets, params, data)]
-        losses = [crowd_loss(offsets, later)]
-    booster = lgb.train(
-        params,
-        data,
-        rounds,
-        valid_sets=watched,
-        valid_names=["held_out"] * len(watched),
-        callbacks=[
-            lgb.record_evaluation(record),
-            *([lgb.early_stopping(settings.patience, verbose=False)] if watched else []),
-        ],
-    )
-    losses += record.get("held_out", {}).get("binary_logloss", [])
-    return Fit(booster.model_to_string(importance_type="gain"), offsets, tuple(losses))
+    """Train one booster."""
+    trainee = Trainee(landmarks, edges_h, settings, seed)
+    trainee.grow(rounds)
+    return trainee.fit(rounds)
 
 
 def crowd_loss(offsets: FloatArray, periods: PersonPeriods) -> float:

@@ -67,7 +67,9 @@ class ModelSettings(BaseModel):
         default=36, ge=5, description="Rows used of a life on average; more say the same again."
     )
     patience: int = Field(
-        default=20, ge=5, description="Stop a fold's training when this many trees brought nothing."
+        default=20,
+        ge=5,
+        description="Stop when this many trees brought the folds nothing together.",
     )
     landmark_every: int = Field(
         default=4, ge=1, description="Use at most every n-th row of a machine."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -100,20 +100,19 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
                 as_input(data.table.X[other]), other, labels, findings, groups, settings
             )
         part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
-        return fit_member(part, edges, settings, settings.seed + m, oof.rounds)
+        return fit_member(part, edges, settings, settings.seed + m, rounds)
 
-    count = settings.members
+    count, rounds = settings.members, oof.rounds
     members = at_once(
         fit,
         count,
         settings.threads,
         lambda m: tell(f"member {m} of {count}", 0.7 + 0.25 * m / count),
     )
-    texts, offsets = [m.text for m in members], [m.offsets for m in members]
     hazard = HazardModel(
         edges,
-        tuple(texts),
-        np.array(offsets),
+        tuple(m.text for m in members),
+        np.array([m.offsets for m in members]),
         calibration.intercept,
         calibration.slope,
         calibration.tilt,
@@ -153,16 +152,12 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "metrics": metrics,
         "challengers_brier": against if settings.challengers else {},
         "horizon_h": float(edges[-1]),
-        "rounds": oof.rounds,
-        "folds": int(oof.fold.max()) + 1,
+        "rounds": rounds,
+        "folds": oof.folds,
         "landmarks": len(rows),
         "midlife_landmarks": 0 if extra is None else len(extra.row),
         "midlife_metrics": late_metrics,
-        "calibration": {
-            "intercept": calibration.intercept,
-            "slope": calibration.slope,
-            "tilt": calibration.tilt,
-        },
+        "calibration": asdict(calibration),
         "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
         "findings": _leaning(labels, findings),
     }
@@ -267,7 +262,7 @@ def _fit_heads(
     target = np.where(
         observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
     )
-    rounds = int(oof.fold.max()) + 2  # each fold left out in turn, then none
+    rounds = oof.folds + 1  # each fold left out in turn, then none
 
     def fit(i: int) -> str:
         index, k = divmod(i, rounds)
