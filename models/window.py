@@ -102,7 +102,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
         return fit_member(part, edges, settings, settings.seed + m, rounds)
 
-    count, rounds = settings.members, oof.rounds
+    count, rounds = settings.members, oof.rounds_of_all()
     members = at_once(
         fit,
         count,

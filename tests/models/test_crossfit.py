@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.bins import FloatArray, make_edges
+from models.bundle import Bundle
 from models.crossfit import CrossFit, Examples, crossfit
 from models.forest import parse_forest
 from models.hazard import Landmarks, Trainee, as_input, fit_member
@@ -68,6 +69,14 @@ def test_folds_stop_where_their_mean_loss_is_lowest(examples: Examples) -> None:
 
 def test_folds_stop_at_the_most_rounds(examples: Examples) -> None:
     assert by_folds(examples, SETTINGS.model_copy(update={"max_rounds": 4})).rounds == 4
+
+
+def test_the_model_in_use_has_more_trees_as_it_has_more_machines(bundle: Bundle) -> None:
+    assert CrossFit(np.zeros((8, 1)), np.arange(8) % 4, 90, 0.1, 0.2).rounds_of_all() == 120
+    assert bundle.hazard is not None
+    assert {lgb.Booster(model_str=text).num_trees() for text in bundle.hazard.texts} == {
+        bundle.lineage["rounds"]
+    }
 
 
 def test_growing_by_steps_changes_nothing(examples: Examples) -> None:
