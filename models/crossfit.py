@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from features.table import FeatureTable
 from models.bins import FloatArray, expand
 from models.calibrate import HazardCalibration, fit_hazard_calibration
 from models.curve import SurvivalCurves, from_hazards
@@ -18,7 +19,8 @@ from models.found import Findings
 from models.hazard import Landmarks, Trainee, bin_position
 from models.labels import Labels, after_h
 from models.settings import ModelSettings
-from models.splits import folds_by_group
+from models.splits import folds_by_group, thin
+from plant.times import HOUR_MS
 
 Progress = Callable[[str, float], None]
 Result = TypeVar("Result")
@@ -33,6 +35,18 @@ class Examples:
     group: NDArray[np.int64]
 
 
+def landmark_rows(
+    table: FeatureTable, labels: Labels, settings: ModelSettings, seed: int
+) -> NDArray[np.int64]:
+    """Choose training rows evenly in every life, not too young, int64[m]."""
+    start = np.array([life.start_ms for life in labels.lives], dtype=np.int64)
+    old = table.ts_ms - start[labels.life] >= settings.min_history_h * HOUR_MS
+    life = np.where(labels.valid & old, labels.life, -1)
+    lives = len(np.unique(life[life >= 0]))
+    limit = min(settings.max_landmarks, max(500, settings.landmarks_per_life * lives))
+    return np.flatnonzero(thin(life, table.ts_ms, settings.landmark_every, limit, seed))
+
+
 def make_examples(
     X: FloatArray,
     rows: NDArray[np.int64],
@@ -43,7 +57,7 @@ def make_examples(
 ) -> Examples:
     """Turn chosen rows int64[m] with features X float64[m, F] into examples.
 
-    A row whose repair is unsure gives both outcomes, weighted.
+    A row whose repair is unsure gives both outcomes, weighted; one of a life left out gives none.
     """
     p = findings.p[labels.life[rows]]
     reason = np.array([life.reason for life in labels.lives], dtype=object)[labels.life[rows]]
@@ -59,7 +73,7 @@ def make_examples(
     )
     event = np.concatenate([np.ones(len(failed), bool), np.zeros(len(cut), bool)])
     weight = np.concatenate([p[failed], 1 - p[cut]])
-    keep = ttf > 0
+    keep = (ttf > 0) & ~np.isin(labels.life[rows[place]], list(findings.left_out))
     place, ttf, event, weight = place[keep], ttf[keep], event[keep], weight[keep]
     order = np.argsort(place, kind="stable")
     place = place[order]

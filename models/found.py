@@ -25,10 +25,14 @@ _MIN_CODED = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """p: float64[lives] probability that the life ended degraded; learned: from how many codes."""
+    """p: float64[lives] probability that the life ended degraded; learned: from how many codes.
+
+    left_out: lives, by number, whose end says nothing (see `dependence.py`).
+    """
 
     p: FloatArray
     learned: int
+    left_out: frozenset[int] = frozenset()
 
 
 def last_rows(labels: Labels, ts_ms: NDArray[np.int64]) -> NDArray[np.int64]:

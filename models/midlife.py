@@ -75,7 +75,7 @@ def late_copies(
             window = round(drawn if keep_h is None else keep_h * HOUR_MS / bucket_ms)
             inside = (np.arange(len(buckets)) >= cut) & (buckets < first + window)
             later = [e for e in mine if e.ts_ms >= first * bucket_ms]
-            renewals = renewals_of(_without_birth(plant), asset, later, plan)
+            renewals = renewals_of(without_birth(plant), asset, later, plan)
             rows = rows_of_asset(
                 plan,
                 (buckets[inside], values[inside]),
@@ -151,7 +151,7 @@ def late_windows(
     return levels, figures
 
 
-def _without_birth(plant: Plant) -> Plant:
+def without_birth(plant: Plant) -> Plant:
     """Return the plant with every commissioning date forgotten."""
     assets = tuple(a.model_copy(update={"commissioned": None}) for a in plant.assets)
     return plant.model_copy(update={"assets": assets})

@@ -41,6 +41,9 @@ _TEMPLATE = jinja2.Template(
 reported as “other”: {{ lineage.modes_pooled | join(", ") }}.</p>{% endif %}
 {% if lineage.findings %}<p>As-found codes: {{ leaning | round(1) }} % of what it learned as failures
 are repairs that found a degraded part.</p>{% endif %}
+{% if left_out %}<p class="note">{{ left_out }} lives ended by repairs without a finding, made because the
+machines looked bad. Nobody knows how long they would have lasted, so they were left out. Let crews write
+what they find (failed, degraded, sound): it is worth more than anything else here.</p>{% endif %}
 <h2>On machines it never saw</h2>
 <table>{% for name, value in metrics.items() %}<tr><td>{{ name | replace("_", " ") }}</td>
 <td class="n">{{ value if value is not none else "–" }}</td></tr>{% endfor %}</table>
@@ -87,6 +90,7 @@ def write_report(
             f"{m or 'not recorded'} {n}" for m, n in lineage["failures_by_mode"].items()
         ),
         leaning=100 * lineage.get("findings", {}).get("share_of_events_from_findings", 0.0),
+        left_out=lineage.get("findings", {}).get("unknown_repairs", {}).get("left_out", 0),
         metrics=lineage.get("metrics", {}),
         pictures=pictures,
         slices=slices,

@@ -16,7 +16,7 @@ from features.table import FeatureTable
 from models.bins import FloatArray
 from models.bundle import Bundle, to_files
 from models.columns import views
-from models.crossfit import Progress
+from models.crossfit import Progress, landmark_rows
 from models.deviation import DeviationModel, fit_deviation
 from models.hazard import as_input
 from models.healthy import healthy_rows
@@ -24,7 +24,7 @@ from models.labels import Labels, label_rows
 from models.lifetime import fit_lifetime
 from models.modes import fit_modes
 from models.settings import ModelSettings
-from models.window import TrainingData, fit_window_model, landmark_rows
+from models.window import TrainingData, fit_window_model
 from plant.asset import AssetPath
 from plant.config import Plant
 from plant.errors import DataError
@@ -90,6 +90,13 @@ def train(
             settings,
         )
         lineage |= core.lineage
+        if left_out := lineage["findings"].get("unknown_repairs", {}).get("left_out"):
+            log.warning(
+                "train.repairs_on_condition",
+                kind=kind,
+                left_out=left_out,
+                fix="let crews write what they find (found: failed, degraded or sound)",
+            )
     lineage["modes_pooled"] = list(modes.pooled) if modes else []
     bundle = Bundle(
         kind=kind,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,22 +22,21 @@ from models.crossfit import (
     crossfit,
     group_codes,
     joined,
+    landmark_rows,
     make_examples,
 )
 from models.curve import SurvivalCurves
 from models.deviation import DeviationModel
-from models.found import Findings, infer_findings, last_rows
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
-from models.labels import Labels, after_h
+from models.labels import Labels
 from models.metrics import JUDGED_H, rmse, summary
 from models.midlife import late_examples, late_windows
 from models.prior import Prior, known_of, learn_prior
+from models.repairs import judge_repairs
 from models.settings import ModelSettings
-from models.splits import thin
 from plant.times import HOUR_MS
 
-_FIRST_ROUNDS = 60
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
 
 
@@ -73,7 +71,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     labels = data.labels
     groups, group_events = group_codes(labels, settings)
     edges = make_edges(horizon_h(labels, settings), settings.bins)
-    findings = _findings(data, edges, groups, settings)
+    findings, leaning = judge_repairs(data.table, labels, data.deviation, edges, groups, settings)
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
@@ -131,22 +129,16 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         labels.life[examples.row],
     )
     late_levels, late_metrics = late_windows(of_late, extra, settings)
-    judged = tuple(h for h in JUDGED_H if h <= edges[-1])
-    metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
+    told = np.flatnonzero(~np.isin(labels.life[rows], list(findings.left_out)))
+    rows, curves = rows[told], curves.take(told)
+    metrics = _metrics(curves, windows, rows, labels, groups, settings)
     metrics["skill"] = round(1 - oof.loss / oof.crowd_loss, 6) if oof.crowd_loss > 0 else None
-    cap = head_cap_h(edges, settings)
-    watched = observed | (ttf >= cap)
-    metrics["rmse_capped_h"] = (
-        round(rmse(curves.restricted_mean_h(cap)[watched], np.minimum(ttf[watched], cap)), 4)
-        if watched.any()
-        else None
-    )
     if settings.challengers:
         tell("challengers", 0.97)
         ahead = tuple(h for h in (24.0, 72.0, 168.0) if h <= edges[-1])
         times = data.table.ts_ms
         against = challenger_scores(
-            X, rows, times, labels, oof.fold[: len(rows)], curves, ahead, settings
+            X[told], rows, times, labels, oof.fold[told], curves, ahead, settings
         )
     lineage = {
         "metrics": metrics,
@@ -159,10 +151,32 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "midlife_metrics": late_metrics,
         "calibration": asdict(calibration),
         "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
-        "findings": _leaning(labels, findings),
+        "findings": leaning,
     }
     tell("done", 1.0)
     return WindowModel(hazard, prior, windows, late_levels, heads, lineage)
+
+
+def _metrics(
+    curves: SurvivalCurves,
+    windows: WindowLevels,
+    rows: NDArray[np.int64],
+    labels: Labels,
+    groups: NDArray[np.int64],
+    settings: ModelSettings,
+) -> dict[str, Any]:
+    """Return the figures of held-out curves of some rows int64[m]."""
+    ttf, observed = labels.ttf_h[rows], labels.observed[rows]
+    judged = tuple(h for h in JUDGED_H if h <= curves.edges_h[-1])
+    metrics = summary(curves, windows.windows(curves), ttf, observed, groups[rows], judged)
+    cap = head_cap_h(curves.edges_h, settings)
+    watched = observed | (ttf >= cap)
+    metrics["rmse_capped_h"] = (
+        round(rmse(curves.restricted_mean_h(cap)[watched], np.minimum(ttf[watched], cap)), 4)
+        if watched.any()
+        else None
+    )
+    return metrics
 
 
 def _with_prior(
@@ -190,30 +204,6 @@ def _with_prior(
     return learn_prior(known, oof.logits, oof.fold, marks, row, life, edges)
 
 
-def _findings(
-    data: TrainingData, edges: FloatArray, groups: NDArray[np.int64], settings: ModelSettings
-) -> Findings:
-    """Judge repairs by how the machine looked: its deviation, and the risk of a model of failures only."""
-    labels, table = data.labels, data.table
-    last = last_rows(labels, table.ts_ms)
-    X = as_input(table.X[last])
-    looks = np.log(np.maximum(data.deviation.score(X), 1e-3))[:, None]
-    failed = np.array([1.0 if life.reason == "failed" else 0.0 for life in labels.lives])
-    repairs = sum(life.reason in {"degraded", "sound", "unknown"} for life in labels.lives)
-    if repairs and failed.sum() >= 5 and settings.degraded_residual_h > 0:
-        rows = landmark_rows(table, labels, settings, settings.seed)
-        plain = labels.as_watched()
-        marks = make_examples(
-            as_input(table.X[rows]), rows, plain, Findings(failed, 0), groups, settings
-        ).landmarks
-        fit = fit_member(marks, edges, settings, settings.seed + 500, _FIRST_ROUNDS)
-        first = HazardModel(edges, (fit.text,), fit.offsets[None, :])
-        soon = min(after_h("sound", settings), float(edges[-1]))
-        p = np.clip(first.curves(X).p_fail(soon)[:, 0], 1e-4, 1 - 1e-4)
-        looks = np.column_stack([looks, np.log(p / (1 - p))])
-    return infer_findings(labels, last, looks, settings)
-
-
 def horizon_h(labels: Labels, settings: ModelSettings) -> float:
     """Return how far curves reach: as set, else the median observed life within 200 h to 60 days."""
     if settings.horizon_h is not None:
@@ -225,18 +215,6 @@ def horizon_h(labels: Labels, settings: ModelSettings) -> float:
 def head_cap_h(edges_h: FloatArray, settings: ModelSettings) -> float:
     """Return the life past which longer is not told apart, for heads and figures."""
     return float(min(settings.head_cap_h or 0.8 * edges_h[-1], edges_h[-1]))
-
-
-def landmark_rows(
-    table: FeatureTable, labels: Labels, settings: ModelSettings, seed: int
-) -> NDArray[np.int64]:
-    """Choose training rows evenly in every life, not too young, int64[m]."""
-    start = np.array([life.start_ms for life in labels.lives], dtype=np.int64)
-    old = table.ts_ms - start[labels.life] >= settings.min_history_h * HOUR_MS
-    life = np.where(labels.valid & old, labels.life, -1)
-    lives = len(np.unique(life[life >= 0]))
-    limit = min(settings.max_landmarks, max(500, settings.landmarks_per_life * lives))
-    return np.flatnonzero(thin(life, table.ts_ms, settings.landmark_every, limit, seed))
 
 
 def _fit_heads(
@@ -282,15 +260,3 @@ def _fit_heads(
         out[inside] = others.mean_h(X[inside])
     blended = blend_to_mean(curves, out, cap, settings.head_share)
     return Heads(tuple(texts[rounds - 1 :: rounds]), cap, settings.head_share), blended
-
-
-def _leaning(labels: Labels, findings: Findings) -> dict[str, Any]:
-    """Say how much the model leans on as-found codes."""
-    reasons = Counter(life.reason for life in labels.lives)
-    events = float(sum(findings.p))
-    failed = float(reasons["failed"])
-    return {
-        "repairs": {r: reasons[r] for r in ("degraded", "sound", "unknown") if reasons[r]},
-        "codes_learned_from": findings.learned,
-        "share_of_events_from_findings": round(1 - failed / events, 4) if events else 0.0,
-    }

@@ -14,13 +14,13 @@ from features.assemble import build_table
 from features.fit import fit_regimes_of
 from features.settings import FeatureSettings
 from features.sources import FrameSource
+from models.crossfit import landmark_rows
 from models.hazard import as_input
 from models.labels import label_rows
 from models.metrics import average_precision
 from models.score import predict
 from models.settings import ModelSettings
 from models.train import train
-from models.window import landmark_rows
 from plant.asset import AssetPath
 from plant.config import parse_plant
 from plant.event import Event

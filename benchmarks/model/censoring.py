@@ -17,13 +17,13 @@ from benchmarks.cmapss_data import CAP_H
 from benchmarks.model.rivals import RIVALS, tune
 from benchmarks.model.turbofan import MODEL, Turbofans
 from features.table import FeatureTable
+from models.crossfit import landmark_rows
 from models.hazard import as_input
 from models.labels import label_rows
 from models.metrics import brier, calibration_ratio, rmse, window_coverage
 from models.score import predict
 from models.splits import thin
 from models.train import train
-from models.window import landmark_rows
 from plant.asset import AssetPath
 from plant.event import Event
 from plant.times import HOUR_MS
