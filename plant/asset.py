@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from plant.errors import DataError
 
@@ -35,6 +36,7 @@ class AssetPath:
         check_segment(self.asset, "asset")
 
     @classmethod
+    @lru_cache(maxsize=16_384)  # the paths of a plant come again with every message and assessment
     def parse(cls, text: str) -> AssetPath:
         """Read `lyon/l1/pump-3`. Raises DataError when it is not three valid segments."""
         parts = text.split("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from plant.errors import DataError
 
@@ -26,6 +27,7 @@ _UNIT_MS = {
 }
 
 
+@lru_cache(maxsize=1_024)  # the machines of a fleet are judged at the same moments
 def to_iso(ts_ms: int) -> str:
     """Write epoch milliseconds as ISO 8601 with `Z`; milliseconds appear only when not zero."""
     moment = _EPOCH_WITHOUT_ZONE + timedelta(milliseconds=ts_ms)
