@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cmapss_data import CAP_H
-from benchmarks.model.turbofan import MODEL, Turbofans, copies
+from benchmarks.model.turbofan import MODEL, Turbofans, copies, last_hours
 from features.table import FeatureTable
 from models.bundle import Bundle
 from models.metrics import rmse, window_coverage
@@ -24,10 +24,11 @@ _HISTORY_H = (15, 30, 60)
 
 
 def run(data: Turbofans, seed: int, quick: bool) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield RMSE on held-out engines cut at random, by a model of whole lives and by Vigie's.
+    """Yield RMSE on engines with an unknown past, by a model of whole lives and by Vigie's.
 
-    Both are of the settings of `cmapss` (heads, members). `whole` is the price: the same two models on
-    the held-out engines' whole lives.
+    `15h`: held-out training engines, each cut at twenty random moments (four when quick). `whole` is the
+    price: the same two models on the held-out engines' whole lives. `test-15h`: models of all training
+    engines on the last hours of the official test engines. All are of the settings of `cmapss`.
     """
     engines = sorted(data.life_ms)
     folds = 2 if quick else 5
@@ -40,7 +41,7 @@ def run(data: Turbofans, seed: int, quick: bool) -> Iterator[tuple[str, dict[str
     said: dict[str, list[tuple[Array, ...]]] = {}
     for k in range(folds):
         learn = {e for e in engines if fold[e] != k}
-        judged = copies(data, set(engines) - learn, 10, seed + 1, keep_h=90)
+        judged = copies(data, set(engines) - learn, 4 if quick else 20, seed + 1, keep_h=90)
         late = copies(data, learn, _DEFAULT.midlife_copies, seed)
         events = [e for e in data.events if str(e.asset) in learn]
         table = data.train.take(row_fold != k)
@@ -50,23 +51,35 @@ def run(data: Turbofans, seed: int, quick: bool) -> Iterator[tuple[str, dict[str
                 connected = np.round(judged.column("asset.connected.age"))
                 for hours in _HISTORY_H:
                     said.setdefault(f"{hours}h-{name}", []).append(
-                        _said(bundle, judged.take(connected == hours), data)
+                        _said(bundle, *_ahead(judged.take(connected == hours), data))
                     )
             own = data.train.take(row_fold == k)
             young = own.column("asset.life.age") < settings.min_history_h
-            said.setdefault(f"whole-{name}", []).append(_said(bundle, own.take(~young), data))
+            said.setdefault(f"whole-{name}", []).append(
+                _said(bundle, *_ahead(own.take(~young), data))
+            )
     for case, parts in said.items():
         yield case, _figures(parts) | {"folds": folds}
+    late = copies(data, set(engines), _DEFAULT.midlife_copies, seed)
+    for name, settings in (("whole_lives", whole_lives), ("vigie", vigie)):
+        bundle = train(data.train, data.events, data.plant, settings, now_ms=0, midlife=late)
+        for hours in _HISTORY_H:
+            table, remaining_h = last_hours(data, hours)
+            yield f"test-{hours}h-{name}", _figures([_said(bundle, table, remaining_h)])
 
 
-def _said(bundle: Bundle, table: FeatureTable, data: Turbofans) -> tuple[Array, ...]:
-    """Return (mean, truth, p10, p50, p90) hours of every row before the failure, float64[n] each."""
+def _ahead(table: FeatureTable, data: Turbofans) -> tuple[FeatureTable, Array]:
+    """Return the rows before the failure of training engines, and the hours to it."""
     y = (np.array([data.life_ms[str(a)] for a in table.assets]) - table.ts_ms) / HOUR_MS
-    rows = np.flatnonzero(y > 0)
-    p = predict(bundle, table.X[rows])
+    return table.take(y > 0), y[y > 0]
+
+
+def _said(bundle: Bundle, table: FeatureTable, y: Array) -> tuple[Array, ...]:
+    """Return (mean, truth, p10, p50, p90) hours of every row, float64[n] each."""
+    p = predict(bundle, table.X)
     if p.curves is None or p.windows_h is None:
         raise SystemExit("The model gives no window.")
-    return p.curves.restricted_mean_h(CAP_H), y[rows], *p.windows_h.T
+    return p.curves.restricted_mean_h(CAP_H), y, *p.windows_h.T
 
 
 def _figures(parts: list[tuple[Array, ...]]) -> dict[str, float]:

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.cmapss_data import CAP_H, load, nasa_score, plant, to_table, true_rul
-from features.assemble import build_table, plans_for, roll_all
+from features.assemble import build_table, join_rows, plans_for, renewals_of, roll_all
+from features.backfill import reader, rows_of_asset
 from features.fit import fit_regimes_of
 from features.regime import RegimeModel
 from features.settings import FeatureSettings
@@ -18,7 +19,7 @@ from features.sources import FrameSource
 from features.table import FeatureTable
 from models.bundle import Bundle
 from models.metrics import brier, calibration_ratio, concordance, rmse, window_coverage
-from models.midlife import late_copies
+from models.midlife import late_copies, without_birth
 from models.score import newest, predict
 from models.settings import ModelSettings
 from plant.asset import AssetPath
@@ -49,7 +50,8 @@ MODEL = ModelSettings(
     max_rounds=300,
     heads=4,
     head_cap_h=CAP_H,
-    members=2,
+    members=3,
+    folds=8,
     landmarks_per_life=100,
     degraded_residual_h=15,  # crews call degraded what would fail within 30 h
     midlife_share=0,
@@ -63,6 +65,7 @@ class Turbofans:
     subset: str
     plant: Plant
     source: FrameSource
+    test_source: FrameSource
     events: list[Event]
     regimes: dict[str, RegimeModel]
     train: FeatureTable
@@ -104,6 +107,7 @@ def turbofans(folder: Path, subset: str, settings: FeatureSettings = FEATURES) -
         subset,
         where,
         source,
+        sources["test"],
         events,
         regimes,
         made["train"],
@@ -124,6 +128,33 @@ def copies(
         plan, data.plant, data.source, rolled, data.events, 1 << 60,
         copies=count, seed=seed, keep_h=keep_h,
     )  # fmt: skip
+
+
+def last_hours(data: Turbofans, hours: int) -> tuple[FeatureTable, NDArray[np.float64]]:
+    """Return the newest row of each test engine, of its last hours alone, and its remaining life, h.
+
+    As if it had been connected then, its past unknown. Engines that ran for less are left out.
+    """
+    extents = list(data.test_source.extents())
+    plan = plans_for(data.plant, FEATURES, extents, data.regimes)["turbofan"]
+    parts = []
+    for extent in extents:
+        buckets, values = roll_all(plan, data.test_source, extent)
+        if len(buckets) < hours:
+            continue
+        buckets, values = buckets[-hours:], values[-hours:]
+        rows = rows_of_asset(
+            plan,
+            (buckets, values),
+            renewals_of(without_birth(data.plant), extent.asset, [], plan),
+            reader(data.test_source, extent.asset),
+            int(buckets[0]) * HOUR_MS,
+            int(buckets[-1] + 2) * HOUR_MS,
+        )
+        parts.append((extent.asset, plan, rows))
+    table = newest(join_rows(parts))
+    number = [int(str(a).rsplit("-", 1)[1]) for a in table.assets]
+    return table, data.true_rul_h[np.array(number) - 1]
 
 
 def last_rows(data: Turbofans) -> FeatureTable:
