@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
@@ -155,8 +156,10 @@ def crossfit(
         held_out = examples.landmarks.take(example_fold == k)
         return Trainee(part, edges_h, settings, settings.seed + 1000 + k, held_out)
 
-    trainees = at_once(begin, count, settings.threads, lambda _: None)
-    losses, rounds = _grow_together(trainees, settings, progress)
+    # One pool for both: how much LightGBM says is settled for each thread by what it began.
+    with ThreadPoolExecutor(min(settings.threads, count)) as pool:
+        trainees = list(pool.map(begin, range(count)))
+        losses, rounds = _grow_together(trainees, pool, settings, progress)
     logits = np.zeros((len(X), len(edges_h) - 1))
     for k, trainee in enumerate(trainees):
         inside, fitted = fold == k, trainee.fit(rounds)
@@ -166,17 +169,13 @@ def crossfit(
 
 
 def _grow_together(
-    trainees: list[Trainee], settings: ModelSettings, progress: Progress
+    trainees: list[Trainee], pool: Executor, settings: ModelSettings, progress: Progress
 ) -> tuple[FloatArray, int]:
     """Grow the folds; return their mean loss before and after each round, and the best round."""
     losses, rounds = np.zeros(1), 0
     while len(losses) <= settings.max_rounds and len(losses) - 1 - rounds < settings.patience:
         step = min(settings.patience, settings.max_rounds + 1 - len(losses))
-
-        def grow(k: int, step: int = step) -> None:
-            trainees[k].grow(step)
-
-        at_once(grow, len(trainees), settings.threads, lambda _: None)
+        list(pool.map(Trainee.grow, trainees, repeat(step)))
         losses = np.mean([trainee.losses for trainee in trainees], axis=0)
         rounds = max(1, int(np.argmin(losses)))
         progress(f"folds, {len(losses) - 1} rounds", 0.7 * len(losses) / (settings.max_rounds + 1))
