@@ -61,10 +61,10 @@ def run(data: Turbofans, seed: int, quick: bool) -> Iterator[tuple[str, dict[str
     for case, parts in said.items():
         yield case, _figures(parts) | {"folds": folds}
     late = copies(data, set(engines), _DEFAULT.midlife_copies, seed)
+    ends = {hours: last_hours(data, hours) for hours in _HISTORY_H}
     for name, settings in (("whole_lives", whole_lives), ("vigie", vigie)):
         bundle = train(data.train, data.events, data.plant, settings, now_ms=0, midlife=late)
-        for hours in _HISTORY_H:
-            table, remaining_h = last_hours(data, hours)
+        for hours, (table, remaining_h) in ends.items():
             yield f"test-{hours}h-{name}", _figures([_said(bundle, table, remaining_h)])
 
 
