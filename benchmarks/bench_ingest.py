@@ -1,6 +1,6 @@
 """How fast messages go from the broker to where they are safe, beside a bare client and Telegraf.
 
-    python -m benchmarks.bench_ingest [--quick] [--seed 1] [--cases paho,journal,…]
+    python -m benchmarks.bench_ingest [--quick] [--seed 1] [--rounds 3] [--cases paho,journal,…]
 
 Every case drains the same number of pre-queued QoS 1 messages of eight values, of twenty machines, from one
 real Mosquitto; each runs in a process of its own, whose CPU time and memory are the ones reported.
@@ -10,18 +10,22 @@ real Mosquitto; each runs in a process of its own, whose CPU time and memory are
     stock        Vigie to the journal through stock paho (`ingest.receive = "stock"`)
     journal      Vigie to the durable journal (SQLite, WAL, synchronous=FULL)
     workers2     two Vigie workers on a shared subscription, each with its journal
-    influx_bare  a bare line-protocol writer to influxd: prepared batches, nothing read or parsed
+    influx_bare  a bare line-protocol writer to influxd over one connection: prepared batches, nothing read or
+                 parsed
+    influx_bare2 the same over two connections: influxd has both cores to itself and fills them
     influx       Vigie from the broker to InfluxDB 2: ingest and forwarder in one process, as `vigie run` has
                  them, counted in InfluxDB
     forward      the forwarder alone: what the journal holds already to InfluxDB 2
     telegraf     Telegraf mqtt_consumer to influxdb_v2, when it is on the path (DESIGN: v1.30.3)
 
-The last line holds the ratios. `lost` counts messages that are not where they should be. `cpu_s` is what
-the measured processes used, their start included; `broker_cpu_s` and `influxd_cpu_s` what the servers used
-meanwhile. `cores_msgs_per_s` is what all cores of this machine could give at that cost (without the start of
-our processes): no arrangement of the same work is faster. `journal` and `influx` load their compiled loops
-before they connect; workers load them while they work. Mosquitto has one thread: at 3.5 to 5.5 µs a message
-(it makes four system calls to send one and three to read its acknowledgement) more workers gain nothing here.
+All cases are run in turn, `rounds` times; the last line holds the ratios of their medians. `lost` counts
+messages that are not where they should be. `cpu_s` is what the measured processes used, their start included;
+`broker_cpu_s` and `influxd_cpu_s` what the servers used meanwhile. `cores_msgs_per_s` is what all cores of
+this machine could give at that cost (without the start of our processes): no arrangement of the same work is
+faster. `journal` and `influx` load their compiled loops before they connect; workers load them while they
+work. `influx` and `forward` end when influxd has answered for the last message, as the bare writers do; what
+is stored is counted afterwards. Mosquitto has one thread: at 3.5 to 5.5 µs a message (it makes four system
+calls to send one and three to read its acknowledgement) more workers gain nothing here.
 """
 
 from __future__ import annotations
@@ -29,28 +33,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import orjson
+import urllib3
 
 from benchmarks.ingest_child import peak_mib
 from benchmarks.ingest_rig import (
     BASE_MS,
-    DEADLINE_S,
     MACHINES,
     SIGNALS,
     TELEGRAF,
     Bench,
     contract_filters,
+    count_in_influx,
     finish,
     readings,
     server_cpu_s,
+    settings_of,
+    watch_influx,
     with_servers,
 )
 from benchmarks.report import say
@@ -59,8 +69,8 @@ from store.schema import connect, journal_files
 from vigie.servers import Influxd, Mosquitto
 
 CASES = (
-    "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "forward",
-    "telegraf",
+    "paho", "raw_socket", "stock", "journal", "workers2", "influx_bare", "influx", "influx_bare2",
+    "forward", "telegraf",
 )  # fmt: skip
 
 
@@ -119,48 +129,8 @@ def case_workers2(bench: Bench) -> dict[str, Any]:
     return _to_journal(bench, "workers2", workers=2)
 
 
-def count_in_influx(server: Influxd, bucket: str, measurement: str, field: str) -> int:
-    """Count points by a query over the whole time range."""
-    start, stop = BASE_MS // 1000 - 10, BASE_MS // 1000 + 10_000_000
-    query = (
-        f'from(bucket:"{bucket}") |> range(start: {start}, stop: {stop})'
-        f' |> filter(fn:(r)=>r._measurement=="{measurement}" and r._field=="{field}")'
-        ' |> group() |> count() |> keep(columns:["_value"])'
-    )
-    request = urllib.request.Request(
-        f"{server.url}/api/v2/query?org={server.org}",
-        data=query.encode(),
-        headers={
-            "Authorization": f"Token {server.token}",
-            "Content-Type": "application/vnd.flux",
-            "Accept": "application/csv",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        lines = [line for line in answer.read().decode().splitlines() if line.strip()]
-    return int(lines[-1].split(",")[-1]) if len(lines) > 1 else 0
-
-
-def watch_influx(bench: Bench, server: Influxd, bucket: str, measurement: str, field: str):
-    """Poll until all points are there; return (points at first sight, seconds since, points at the end)."""
-    began, first = time.monotonic(), None
-    while True:
-        found = count_in_influx(server, bucket, measurement, field)
-        now = time.monotonic()
-        if found and first is None:
-            first = (now, found)
-        if found >= bench.messages or now - began > DEADLINE_S:
-            at, early = first or (now, 0)
-            return early, now - at, found
-        time.sleep(0.2)
-
-
-def case_influx_bare(bench: Bench) -> dict[str, Any]:
-    """Write prepared line protocol over one kept connection, as fast as influxd takes it."""
-    import resource
-
-    import urllib3
-
+def case_influx_bare(bench: Bench, connections: int = 1) -> dict[str, Any]:
+    """Write prepared line protocol over kept connections, as fast as influxd takes it."""
     batch = 5_000
     lines = []
     for machine in range(MACHINES):
@@ -173,15 +143,18 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
         "\n".join(line for _, line in lines[i : i + batch]).encode()
         for i in range(0, len(lines), batch)
     ]
-    with Influxd() as server:
-        pool = urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=1)
+    with Influxd() as server, ThreadPoolExecutor(connections) as threads:
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=connections)
         path = f"/api/v2/write?org={server.org}&bucket={server.bucket}&precision=ms"
         headers = {"Authorization": f"Token {server.token}"}
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        began = time.monotonic()
-        for body in bodies:
+
+        def write(body: bytes) -> None:
             answer = pool.request("POST", path, body=body, headers=headers)
             assert answer.status == 204, answer.data
+
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.monotonic()
+        list(threads.map(write, bodies))
         seconds = time.monotonic() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
         influxd_cpu_s = server_cpu_s(server)
@@ -193,25 +166,8 @@ def case_influx_bare(bench: Bench) -> dict[str, Any]:
     return figures
 
 
-def settings_of(server: Influxd) -> dict[str, Any]:
-    return {
-        "url": server.url, "org": server.org, "bucket": server.bucket,
-        "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
-    }  # fmt: skip
-
-
-def told_to_end(forwarder: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
-    assert forwarder.stdin is not None
-    forwarder.stdin.write(b"\n")
-    forwarder.stdin.close()
-    return finish(forwarder)
-
-
-def since_first_sight(bench: Bench, figures: dict[str, Any], early: int, seconds: float) -> None:
-    """Count from the first points seen to the last: the start of the processes is not throughput."""
-    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
-    figures["msgs_per_s"] = round(rate)
-    figures["values_per_s"] = round(rate * len(SIGNALS))
+def case_influx_bare2(bench: Bench) -> dict[str, Any]:
+    return case_influx_bare(bench, connections=2)
 
 
 def case_influx(bench: Bench) -> dict[str, Any]:
@@ -220,12 +176,11 @@ def case_influx(bench: Bench) -> dict[str, Any]:
     before = server_cpu_s(bench.broker)
     with Influxd() as server:
         spec = {"client_id": "influx", "data_dir": str(data_dir), "influx": settings_of(server)}
-        pipeline = bench.child("journal", spec)
-        early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
+        said, usage = finish(bench.child("journal", spec))
         influxd_cpu_s = server_cpu_s(server)
-        said, usage = finish(pipeline)
-    figures = bench.figures(seconds, found, usage, said["peak_mib"])
-    since_first_sight(bench, figures, early, seconds)
+        stored = count_in_influx(server, server.bucket, "reading", "flow")
+    seconds = said["forwarded"] - said["first"]
+    figures = bench.figures(seconds, stored, usage, said["peak_mib"])
     figures["journal_msgs_per_s"] = round(bench.messages / (said["last"] - said["first"]))
     broker_cpu_s = server_cpu_s(bench.broker) - before
     return with_servers(
@@ -240,13 +195,12 @@ def case_forward(bench: Bench) -> dict[str, Any]:
     finish(bench.child("journal", {"client_id": "forward", "data_dir": str(data_dir)}))
     with Influxd() as server:
         spec = {"data_dir": str(data_dir), "influx": settings_of(server)}
-        forwarder = bench.child("forward", spec)
-        early, seconds, found = watch_influx(bench, server, server.bucket, "reading", "flow")
+        said, usage = finish(bench.child("forward", spec))
         influxd_cpu_s = server_cpu_s(server)
-        forwarded, usage = told_to_end(forwarder)
-    figures = bench.figures(seconds, found, usage, forwarded["peak_mib"])
-    since_first_sight(bench, figures, early, seconds)
-    return with_servers(figures, forwarded["start_cpu_s"], influxd_cpu_s=influxd_cpu_s)
+        stored = count_in_influx(server, server.bucket, "reading", "flow")
+    seconds = said["forwarded"] - said["first"]
+    figures = bench.figures(seconds, stored, usage, said["peak_mib"])
+    return with_servers(figures, said["start_cpu_s"], influxd_cpu_s=influxd_cpu_s)
 
 
 def case_telegraf(bench: Bench) -> dict[str, Any] | None:
@@ -268,15 +222,15 @@ def case_telegraf(bench: Bench) -> dict[str, Any] | None:
             )
         )
         process = subprocess.Popen([program, "--config", str(config)], stderr=subprocess.DEVNULL)
-        early, seconds, found = watch_influx(
-            bench, server, server.bucket, "mqtt_consumer", "values_flow"
-        )
+        early, seconds = watch_influx(bench, server)
+        stored = count_in_influx(server, server.bucket, "mqtt_consumer", "values_flow")
         influxd_cpu_s, peak = server_cpu_s(server), peak_mib(process.pid)
         process.terminate()
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
-    figures = bench.figures(seconds, found, usage, peak)
-    since_first_sight(bench, figures, early, seconds)
+    figures = bench.figures(seconds, stored, usage, peak)
+    rate = (bench.messages - early) / seconds if seconds > 0 else 0.0
+    figures["msgs_per_s"], figures["values_per_s"] = round(rate), round(rate * len(SIGNALS))
     figures["influxd_cpu_s"] = influxd_cpu_s
     return figures
 
@@ -286,6 +240,7 @@ RATIOS = (
     ("journal_to_paho", "journal", "paho"),
     ("influx_to_telegraf", "influx", "telegraf"),
     ("influx_to_influx_bare", "influx", "influx_bare"),
+    ("influx_to_influx_bare2", "influx", "influx_bare2"),
     ("forward_to_influx_bare", "forward", "influx_bare"),
     ("workers2_to_journal", "workers2", "journal"),
 )
@@ -296,21 +251,27 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40,000 messages instead of 400,000")
     parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=0, help="3 times all cases, once when quick")
     parser.add_argument("--cases", default=",".join(CASES))
     options = parser.parse_args()
     messages = options.messages or (40_000 if options.quick else 400_000)
-    rates: dict[str, float] = {}
+    rounds = options.rounds or (1 if options.quick else 3)
+    rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as scratch:
-        for case in options.cases.split(","):
+        for round_, case in product(range(1, rounds + 1), options.cases.split(",")):
             # A fresh broker per case: no session or queue of another one weighs on it.
             with Mosquitto(config="max_inflight_messages 0") as broker:
-                bench = Bench(broker, messages, options.seed, Path(scratch))
-                figures = globals()[f"case_{case}"](bench)
+                folder = Path(scratch) / str(round_)
+                folder.mkdir(exist_ok=True)
+                figures = globals()[f"case_{case}"](
+                    Bench(broker, messages, options.seed + round_ - 1, folder)
+                )
             if figures is not None:
-                rates[case] = figures["msgs_per_s"]
-                print(json.dumps({"bench": "ingest", "case": case, **figures}), flush=True)
+                rates.setdefault(case, []).append(figures["msgs_per_s"])
+                line = {"bench": "ingest", "case": case, "round": round_, **figures}
+                print(json.dumps(line), flush=True)
     ratios = {
-        name: round(rates[a] / rates[b], 2)
+        name: round(median(rates[a]) / median(rates[b]), 2)
         for name, a, b in RATIOS
         if rates.get(a) and rates.get(b)
     }

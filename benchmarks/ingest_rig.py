@@ -1,4 +1,4 @@
-"""What the cases of bench_ingest share: the messages, the broker with its queue, child processes, figures."""
+"""What the cases of bench_ingest share: messages, the broker with its queue, InfluxDB, processes, figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import random
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +172,58 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], Any]:
 
 def contract_filters(prefix: str = "") -> list[str]:
     return [prefix + topic for topic in Topics().subscriptions()]
+
+
+def count_in_influx(server: Influxd, bucket: str, measurement: str, field: str) -> int:
+    """Count points by a query over the whole time range."""
+    start, stop = BASE_MS // 1000 - 10, BASE_MS // 1000 + 10_000_000
+    query = (
+        f'from(bucket:"{bucket}") |> range(start: {start}, stop: {stop})'
+        f' |> filter(fn:(r)=>r._measurement=="{measurement}" and r._field=="{field}")'
+        ' |> group() |> count() |> keep(columns:["_value"])'
+    )
+    request = urllib.request.Request(
+        f"{server.url}/api/v2/query?org={server.org}",
+        data=query.encode(),
+        headers={
+            "Authorization": f"Token {server.token}",
+            "Content-Type": "application/vnd.flux",
+            "Accept": "application/csv",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if line.strip()]
+    return int(lines[-1].split(",")[-1]) if len(lines) > 1 else 0
+
+
+def taken_by_influx(server: Influxd) -> int:
+    """Return how many points influxd says it has taken: it need not search for them."""
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=60) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("storage_writer_ok_points_sum"):
+                return int(float(line.split()[-1]))
+    return 0
+
+
+def watch_influx(bench: Bench, server: Influxd) -> tuple[int, float]:
+    """Wait until influxd has taken all points; return how many it had at first sight, and seconds since.
+
+    The start of a process is not throughput. To count the points in the bucket all the while would keep a
+    core busy for a fifth of the time.
+    """
+    began, first = time.monotonic(), None
+    while True:
+        found, now = taken_by_influx(server), time.monotonic()
+        if found and first is None:
+            first = (now, found)
+        if found >= bench.messages or now - began > DEADLINE_S:
+            at, early = first or (now, 0)
+            return early, now - at
+        time.sleep(0.05)
+
+
+def settings_of(server: Influxd) -> dict[str, Any]:
+    return {
+        "url": server.url, "org": server.org, "bucket": server.bucket,
+        "readings_bucket": server.bucket, "token": server.token, "idle_s": 0.02,
+    }  # fmt: skip
