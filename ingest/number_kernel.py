@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from store.compiled import compiled
 
 _MINUS, _POINT, _ZERO, _NINE = 45, 46, 48, 57
 _EXACT = np.uint64(1 << 53)
@@ -30,7 +31,7 @@ def _inverse_powers() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 _INVERSE, _INVERSE_EXPONENT = _inverse_powers()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the upper and the lower 64 bits of a product."""
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -40,7 +41,7 @@ def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return a1 * b1 + (middle >> half) + (other >> half), a * b
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rounded(mantissa: np.uint64, decimals: int) -> Any:
     """Return the bits of the float nearest to mantissa / 10^decimals (mantissa > 0); 0 when in doubt.
 
@@ -75,7 +76,7 @@ def _rounded(mantissa: np.uint64, decimals: int) -> Any:
     return (np.uint64(exponent) << np.uint64(52)) | (found & np.uint64((1 << 52) - 1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number_at(  # noqa: PLR0911, PLR0912 - one pass; each return is one way not to be plain
     text: NDArray[np.uint8],
     at: int,

@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.number_kernel import number_at
+from store.compiled import compiled
 
 PUBLISH_QOS_1 = 0x32
 MOST_VALUES = 1_000  # of one message; more go the long way
 _SEED, _PRIME = np.uint64(1469598103934665603), np.uint64(1099511628211)  # FNV-1a
+_1, _2, _3, _4, _5, _6, _7 = (np.uint64(n) for n in range(1, 8))
+_8, _16, _24, _32 = (np.uint64(n) for n in (8, 16, 24, 32))
 _QUOTE, _COMMA, _ZERO, _NINE, _COLON, _SLASH, _OPEN, _CLOSE = 34, 44, 48, 57, 58, 92, 123, 125
 _TS = np.frombuffer(b"ts", np.uint8)
 _SEQ = np.frombuffer(b"seq", np.uint8)
@@ -57,31 +59,58 @@ class Found(NamedTuple):
     spans: NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _word(text: NDArray[np.uint8], at: np.uint64) -> np.uint64:
+    """Return the eight bytes from `at` on as a number, the first one lowest."""
+    a, b, c, d = text[at], text[at + _1], text[at + _2], text[at + _3]
+    e, f, g, h = text[at + _4], text[at + _5], text[at + _6], text[at + _7]
+    low = np.uint64(a) | np.uint64(b) << _8 | np.uint64(c) << _16 | np.uint64(d) << _24
+    high = np.uint64(e) | np.uint64(f) << _8 | np.uint64(g) << _16 | np.uint64(h) << _24
+    return low | high << _32
+
+
+@compiled
+def _is_name(names: Names, number: int, text: NDArray[np.uint8], start: int, stop: int) -> bool:
+    i, at, end = np.uint64(start), np.uint64(names.start[number]), np.uint64(stop)
+    if names.start[number + 1] - names.start[number] != stop - start:
+        return False
+    while i + _8 <= end:
+        if _word(names.data, at) != _word(text, i):
+            return False
+        i += _8
+        at += _8
+    while i < end:
+        if names.data[at] != text[i]:
+            return False
+        i += _1
+        at += _1
+    return True
+
+
+@compiled
 def slot_of(names: Names, text: NDArray[np.uint8], start: int, stop: int) -> tuple[int, int]:
     """Return (number, slot) of text[start:stop]; number -1 when it is not there, the slot being free."""
     mixed = _SEED
-    for i in range(start, stop):
+    i, end = np.uint64(start), np.uint64(stop)
+    while i + _8 <= end:
+        mixed = (mixed ^ _word(text, i)) * _PRIME
+        mixed ^= mixed >> _32
+        i += _8
+    while i < end:
         mixed = (mixed ^ np.uint64(text[i])) * _PRIME
+        i += _1
     mask = len(names.slots) - 1
     slot: Any = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(0x7FFFFFFF)) & mask
     while True:
         number = names.slots[slot]
         if number < 0:
             return -1, slot
-        begin = names.start[number]
-        if names.start[number + 1] - begin == stop - start:
-            same = True
-            for i in range(stop - start):
-                if names.data[begin + i] != text[start + i]:
-                    same = False
-                    break
-            if same:
-                return number, slot
+        if _is_name(names, number, text, start, stop):
+            return number, slot
         slot = (slot + 1) & mask
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def place_all(names: Names, count: int) -> None:
     """Put the first `count` names into empty slots."""
     for number in range(count):
@@ -89,14 +118,14 @@ def place_all(names: Names, count: int) -> None:
         names.slots[slot] = number
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _space(text: NDArray[np.uint8], at: int, stop: int) -> int:
     while at < stop and (text[at] == 32 or 9 <= text[at] <= 10 or text[at] == 13):
         at += 1
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is(text: NDArray[np.uint8], start: int, stop: int, wanted: NDArray[np.uint8]) -> bool:
     if stop - start != len(wanted):
         return False
@@ -106,7 +135,7 @@ def _is(text: NDArray[np.uint8], start: int, stop: int, wanted: NDArray[np.uint8
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _key(text: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int, int]:
     """Read `"name":` at a position: where the name begins and ends, and what comes behind; -1: it is none."""
     if at >= stop or text[at] != _QUOTE:
@@ -123,7 +152,7 @@ def _key(text: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int, int]:
     return start, end, _space(text, at + 1, stop)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _whole_at(text: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
     """Read a whole number of 1 to 18 digits: its value and where it ends; -1, -1: not plain."""
     begin, value = at, 0
@@ -135,7 +164,7 @@ def _whole_at(text: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
     return value, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _values_at(
     text: NDArray[np.uint8],
     at: int,
@@ -153,11 +182,13 @@ def _values_at(
         start, end, at = _key(text, at, stop)
         if at < 0 or at >= stop or length + end - start + 1 > len(scratch.names):
             return -1, -1, -1
-        for i in range(start, end):
-            scratch.names[length] = text[i]
-            length += 1
-        scratch.names[length] = _COMMA
-        length += 1
+        i, to = np.uint64(start), np.uint64(length)
+        while i < np.uint64(end):
+            scratch.names[to] = text[i]
+            i += _1
+            to += _1
+        scratch.names[to] = _COMMA
+        length += end - start + 1
         spans[used + count, 0] = at
         at = number_at(text, at, stop, scratch.values, scratch.bits, count)
         if at < 0:
@@ -173,7 +204,7 @@ def _values_at(
     return -1, -1, -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _message_at(  # noqa: PLR0911 - each is one way not to be plain
     text: NDArray[np.uint8],
     at: int,
@@ -213,7 +244,7 @@ def _message_at(  # noqa: PLR0911 - each is one way not to be plain
     return ts_ms, seq, count, length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walk(
     piece: NDArray[np.uint8],
     position: int,

@@ -98,7 +98,7 @@ class RowMaker:
             names = tuple(values)
             signals = sets.get(names) or self._signal_set(db, names)
             numbers = signals.pick(values) if signals.pick else values.values()
-            vals = signals.pack(*numbers)
+            vals = bytearray(signals.pack(*numbers))  # not bytes: see encode_columns.rows_of
             seq = schema.NO_SEQ if reading.seq is None else reading.seq
             received = received_ms if reading.received_ms is None else reading.received_ms
             run = 0
