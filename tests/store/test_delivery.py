@@ -22,7 +22,7 @@ from tests.store.conftest import NOW_MS
 
 @pytest.fixture
 def stub() -> Iterator[InfluxStub]:
-    with InfluxStub(hang_s=1.0) as server:
+    with InfluxStub(hang_s=2.0) as server:
         yield server
 
 
@@ -32,7 +32,7 @@ class Rig:
     def __init__(self, stub: InfluxStub, stop_after: int = 1_000) -> None:
         self.pauses: list[float] = []
         self.stopping = threading.Event()
-        self.settings = InfluxSettings(url=stub.url, token="t", timeout_s=0.2)
+        self.settings = InfluxSettings(url=stub.url, token="t", timeout_s=0.6)
         self.connection = InfluxConnection(self.settings)
         self.stop_after = stop_after
         self.delivery = Delivery(
