@@ -73,6 +73,15 @@ class Columns:
             self.received_ms,
         )
 
+    def times_ms(self) -> dict[AssetPath, tuple[int, int]]:
+        """Return the first and last time of each machine."""
+        order = np.argsort(self.asset, kind="stable")
+        asset, ts_ms = self.asset[order], self.ts_ms[order]
+        begins = np.flatnonzero(np.diff(asset, prepend=-1))
+        first, last = np.minimum.reduceat(ts_ms, begins), np.maximum.reduceat(ts_ms, begins)
+        machines = [self.assets[at] for at in asset[begins].tolist()]
+        return dict(zip(machines, zip(first.tolist(), last.tolist(), strict=True), strict=True))
+
     def newest(self) -> Iterator[Sample]:
         """Return the newest reading of each machine and order of names."""
         order = np.lexsort((self.ts_ms, self.shape, self.asset))

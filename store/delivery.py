@@ -42,7 +42,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: the forwarder was asked 
 
 
 class Delivery:
-    """Sends batches until the server has them. One thread at a time."""
+    """Sends batches until the server has them. Several threads may send."""
 
     def __init__(
         self,

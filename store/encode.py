@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import structlog
 
+from plant.asset import AssetPath
 from store.columns import Columns
 from store.hot_tail import Segment
 from store.journal_reader import JournalReader
@@ -22,12 +24,34 @@ _log = structlog.get_logger(__name__)
 
 
 class Lines(NamedTuple):
-    """Line protocol of what a journal holds up to the id `stop`: readings (ended lines) and events."""
+    """Line protocol of what a journal holds up to the id `stop`: readings (ended lines) and events.
+
+    times_ms: the first and last time of each machine; None when there are events, which may be about any.
+    """
 
     readings: bytes
     events: list[str]
     points: int
     stop: int
+    times_ms: Mapping[AssetPath | None, tuple[int, int]] | None = None
+
+    def apart_from(self, other: Lines) -> bool:
+        """Tell whether no point of one can be a point of the other: no machine's times meet."""
+        if self.times_ms is None or other.times_ms is None:
+            return False
+        for asset, (first, last) in self.times_ms.items():
+            begun, ended = other.times_ms.get(asset, (last + 1, last + 1))
+            if begun <= last and first <= ended:
+                return False
+        return True
+
+
+class _Times(dict[AssetPath | None, tuple[int, int]]):
+    """The first and last time of each machine; None stands for all whose names are damaged."""
+
+    def add(self, asset: AssetPath | None, first: int, last: int) -> None:
+        begun, ended = self.get(asset, (first, last))
+        self[asset] = (min(begun, first), max(ended, last))
 
 
 class Encoder:
@@ -42,11 +66,12 @@ class Encoder:
 
     def after(self, cursor: int, limit: int, before: int | None = None) -> Lines:
         """Return what was committed after `cursor`, before the id `before`; of each kind `limit` at most."""
+        times_ms = _Times()
         with self._connection() as db:
             rows, event_rows, last = self._reader.rows_after(db, cursor, limit, before)
-            readings, count = self._readings(db, rows)
+            readings, count = self._readings(db, rows, times_ms)
             events = self._events(db, event_rows)
-        return Lines(readings, events, count + len(events), last)
+        return Lines(readings, events, count + len(events), last, None if events else times_ms)
 
     def segments(self, segments: Sequence[Segment]) -> Lines:
         """Return what segments of this journal hold, which follow one another."""
@@ -56,18 +81,27 @@ class Encoder:
         texts: list[bytes] = []
         events: list[str] = []
         count = 0
+        times_ms = _Times()
         with self._connection() as db:
             for segment in segments:
                 for part in segment.readings:
                     if isinstance(part, Columns):
                         texts.append(self._writer.lines(part))
                         count += len(part)
+                        for asset, (first, last) in part.times_ms().items():
+                            times_ms.add(asset, first, last)
                     else:
-                        text, encoded = self._readings(db, part)
+                        text, encoded = self._readings(db, part, times_ms)
                         texts.append(text)
                         count += encoded
                 events += self._events(db, segment.events)
-        return Lines(b"".join(texts), events, count + len(events), segments[-1].stop - 1)
+        return Lines(
+            b"".join(texts),
+            events,
+            count + len(events),
+            segments[-1].stop - 1,
+            None if events else times_ms,
+        )
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
@@ -78,9 +112,12 @@ class Encoder:
                 self._generation = self._reader.generation
             yield db
 
-    def _readings(self, db: Any, rows: list[Any]) -> tuple[bytes, int]:
+    def _readings(self, db: Any, rows: list[Any], times_ms: _Times) -> tuple[bytes, int]:
         """Return the lines of rows and their number, a machine's together: InfluxDB takes them faster."""
         rows = sorted(rows, key=itemgetter(1))
+        for asset, its_rows in groupby(rows, itemgetter(1)):
+            moments = [row[2] for row in its_rows]
+            times_ms.add(self._reader.asset_path(db, asset), min(moments), max(moments))
         lines: list[str] = [""] * len(rows)
         by_set: dict[int, list[int]] = {}
         for at, row in enumerate(rows):

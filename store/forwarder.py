@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from plant.errors import StoreError
 from store.cursors import Cursors, Position
 from store.delivery import Delivery, Outcome, Stopped
 from store.encode import Encoder, Lines
+from store.flights import MOST, Flights
 from store.hot_tail import HotTail
 from store.influx_client import InfluxConnection
 from store.journal_reader import JournalReader
@@ -57,7 +58,7 @@ class ForwardStats:
 class Forwarder:
     """Sends all journals of a data folder to InfluxDB, in a thread of its own or by `drain`.
 
-    Memory is bounded by two batches, whatever waits in the journals. `pause` waits between
+    Memory is bounded by three batches, whatever waits in the journals. `pause` waits between
     attempts (seconds; tells whether to stop) and is there for tests.
     """
 
@@ -80,7 +81,7 @@ class Forwarder:
         self._encoders: dict[str, Encoder] = {}
         self._tails: dict[str, HotTail] = {}
         self._thread: threading.Thread | None = None
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="vigie-forward-read")
+        self._senders = ThreadPoolExecutor(MOST, thread_name_prefix="vigie-forward-send")
         self._error = ""
 
     def tail_of(self, journal: Path) -> HotTail:
@@ -106,7 +107,7 @@ class Forwarder:
     def close(self) -> None:
         """Stop, and release files and connections."""
         self.stop()
-        self._ahead.shutdown()
+        self._senders.shutdown()
         self._connection.close()
         self._journals.close()
         self._cursors.close()
@@ -194,38 +195,37 @@ class Forwarder:
         return busy
 
     def _forward(self, reader: JournalReader) -> bool:
-        """Forward one journal, reading the next batch while one is on its way.
+        """Forward one journal, reading the next batch while others are on their way.
 
         To its end, but not for ever: the events of one journal must not wait for a long queue of
         readings in another.
         """
         position = self._position(reader)
-        load = self._load(reader, position.id)
-        found = load.stop > position.id
-        for left in reversed(range(_BATCHES_PER_TURN)):
-            if load.stop <= position.id:
-                break
-            ahead = (
-                self._ahead.submit(self._load, reader, load.stop, gather=load.points >= _MANY)
-                if left
-                else None
-            )
-            try:
-                outcome = self._send(reader, load)
-            finally:
-                if ahead is not None:
-                    wait([ahead])  # also after a failure: two threads must not share the encoder
-            position = replace(
-                position,
-                id=load.stop,
-                forwarded=position.forwarded + load.points - len(outcome.refused) - outcome.expired,
-                refused=position.refused + len(outcome.refused),
-                expired=position.expired + outcome.expired,
+        began = cursor = position.id
+        points = 0
+
+        def landed(load: Lines, outcomes: list[tuple[str, Outcome]]) -> None:
+            nonlocal position
+            for bucket, outcome in outcomes:
+                self._set_aside(reader, bucket, outcome)
+            refused = sum(len(outcome.refused) for _, outcome in outcomes)
+            expired = sum(outcome.expired for _, outcome in outcomes)
+            position = Position(
+                load.stop,
+                position.forwarded + load.points - refused - expired,
+                position.refused + refused,
+                position.expired + expired,
             )
             self._cursors.set(reader.name, position)
-            if ahead is not None:
-                load = ahead.result()
-        return found
+
+        with Flights(self._senders, self._send, landed) as flights:
+            for _ in range(_BATCHES_PER_TURN):
+                load = self._load(reader, cursor, gather=points >= _MANY)
+                if load.stop <= cursor:
+                    break
+                flights.start(load)
+                cursor, points = load.stop, load.points
+        return cursor > began
 
     def _position(self, reader: JournalReader) -> Position:
         position = self._cursors.get(reader.name)
@@ -249,15 +249,11 @@ class Forwarder:
             return encoder.segments(segments)
         return encoder.after(cursor, limit, tail.begins())
 
-    def _send(self, reader: JournalReader, load: Lines) -> Outcome:
+    def _send(self, load: Lines) -> list[tuple[str, Outcome]]:
+        """Send a batch; return what became of its readings and events, each with their bucket."""
         raw, main = self._settings.raw_bucket, self._settings.bucket
-        outcome = self._delivery.send(raw, load.readings, "ms")
-        self._set_aside(reader, raw, outcome)
-        about_events = self._delivery.send(main, load.events, "ns")
-        self._set_aside(reader, main, about_events)
-        return Outcome(
-            outcome.expired + about_events.expired, outcome.refused + about_events.refused
-        )
+        readings = self._delivery.send(raw, load.readings, "ms")
+        return [(raw, readings), (main, self._delivery.send(main, load.events, "ns"))]
 
     def _set_aside(self, reader: JournalReader, bucket: str, outcome: Outcome) -> None:
         if not outcome.refused:

@@ -98,6 +98,26 @@ def test_segments_hold_what_the_journal_holds(journal: Journal) -> None:
     assert told(kept.readings) == told(read.readings)
 
 
+def test_lines_tell_each_machines_times(journal: Journal) -> None:
+    made = [columns(seed, 200, 1_000 * seed) for seed in (1, 2)]
+    single = Reading(ASSETS[0], NOW_MS, {"a": 1.0})
+    journal.commit(Batch([made[0], single]))
+    journal.commit(Batch([made[1]]))
+    samples = [single, *(item.sample(at) for item in made for at in range(len(item)))]
+    expected = {
+        asset: (min(times), max(times))
+        for asset in ASSETS
+        if (times := [sample.ts_ms for sample in samples if sample.asset == asset])
+    }
+    encoder = Encoder(JournalReader(journal.path))
+    assert journal.tail is not None
+    assert encoder.segments(journal.tail.take(0, 10_000)).times_ms == expected
+    assert encoder.after(0, 10_000).times_ms == expected
+    journal.commit(Batch([columns(3, 50, 5_000)], [Event(ASSETS[1], NOW_MS, "stop")]))
+    assert encoder.segments(journal.tail.take(401, 10_000)).times_ms is None
+    assert encoder.after(0, 10_000).times_ms is None
+
+
 def test_a_commit_with_repeats_is_not_kept(journal: Journal) -> None:
     made = columns(1, 50)
     journal.commit(Batch([made]))
