@@ -40,6 +40,8 @@ _BATCHES_PER_TURN = 20
 #: less than many small ones, and on a busy machine that is time for ingest and the broker.
 _MANY = 1_000
 _GATHER_S = 0.2
+#: Read back from a journal at once: as Python objects, a row takes most of a kilobyte.
+_MOST_READ = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +244,12 @@ class Forwarder:
         limit = self._settings.batch_messages
         tail = self._tails.get(reader.name)
         if tail is None:
-            return encoder.after(cursor, limit)
+            return encoder.after(cursor, min(limit, _MOST_READ))
         if gather:
             tail.gather(limit, _GATHER_S)
         if segments := tail.take(cursor, limit):
             return encoder.segments(segments)
-        return encoder.after(cursor, limit, tail.begins())
+        return encoder.after(cursor, min(limit, _MOST_READ), tail.begins())
 
     def _send(self, load: Lines) -> list[tuple[str, Outcome]]:
         """Send a batch; return what became of its readings and events, each with their bucket."""
