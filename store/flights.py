@@ -19,8 +19,8 @@ class Flights(Generic[_Result]):
     """Sends batches in threads and lands them in their order, in the caller's thread.
 
     A batch starts beside another only when no point of it could be one of the other's: else an old value
-    might overtake its correction. Leaving the context lands what is on its way; after an error it is
-    only waited for, and nothing of it counts.
+    might overtake its correction. Leaving the context lands what is on its way. When one cannot be sent or
+    landed, those behind it are waited for and do not count.
     """
 
     def __init__(
@@ -45,12 +45,11 @@ class Flights(Generic[_Result]):
     def _land(self) -> None:
         lines, sending = self._open.popleft()
         try:
-            result = sending.result()
+            self._landed(lines, sending.result())
         except BaseException:
             wait([later for _, later in self._open])
             self._open.clear()
             raise
-        self._landed(lines, result)
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +60,5 @@ class Flights(Generic[_Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
-            wait([sending for _, sending in self._open])
-            return
         while self._open:
             self._land()
