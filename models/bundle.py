@@ -33,8 +33,8 @@ from plant.errors import DataError, ModelError
 
 FloatArray = NDArray[np.float64]
 
-#: 2: a hazard may have a prior, which readers of 1 would leave out.
-FORMAT = 2
+#: 2: a hazard may have a prior, which readers of 1 would leave out. 3: so for heads of an unknown past.
+FORMAT = 3
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024
@@ -48,6 +48,7 @@ class Bundle:
     `why_no_window` says so. `lineage` (JSON-able): data range, rows, event counts, folds, metrics,
     calibration, settings, seed, code version. `regime`: the features' fitted object, as its JSON.
     `late_windows`: levels for machines with an unknown past, None where nothing was known of such.
+    `late_heads`: heads for those machines alone, None where they do not help or nothing was known.
     `prior`: what deviation and age add to the hazard, None where its trees speak alone.
     `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
     """
@@ -67,6 +68,7 @@ class Bundle:
     regime: str = ""
     why_no_window: str = ""
     late_windows: WindowLevels | None = None
+    late_heads: Heads | None = None
     prior: Prior | None = None
 
     @property
@@ -147,14 +149,15 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
     for name, w in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
         if w is not None:
             manifest[name] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
-    if bundle.heads is not None:
-        for i, text in enumerate(bundle.heads.texts):
-            files[f"head-{i}.txt"] = text.encode()
-        manifest["heads"] = {
-            "members": len(bundle.heads.texts),
-            "cap_h": bundle.heads.cap_h,
-            "share": bundle.heads.share,
-        }
+    for key, file, heads in (
+        ("heads", "head", bundle.heads),
+        ("late_heads", "late-head", bundle.late_heads),
+    ):
+        if heads is not None:
+            for i, text in enumerate(heads.texts):
+                files[f"{file}-{i}.txt"] = text.encode()
+            members = len(heads.texts)
+            manifest[key] = {"members": members, "cap_h": heads.cap_h, "share": heads.share}
     if bundle.modes is not None:
         m = bundle.modes
         if m.text:
@@ -264,7 +267,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     )
     if len(reference) != len(features):
         raise ValueError("reference shape")
-    hazard = prior = heads = modes = None
+    hazard = prior = modes = None
     if m["hazard"] is not None:
         h = m["hazard"]
         texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
@@ -282,12 +285,8 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         if m.get("prior") is not None:
             prior = prior_from_dict(m["prior"], hazard.bins)
     windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
-    if m["heads"] is not None:
-        h = m["heads"]
-        texts = tuple(files[f"head-{i}.txt"].decode() for i in range(int(h["members"])))
-        heads = Heads(texts, float(h["cap_h"]), float(h["share"]))
-        if not texts or any(forest.features != len(features) for forest in heads.forests):
-            raise ValueError("head features")
+    heads = _heads(m["heads"], "head", files, len(features))
+    late_heads = _heads(m.get("late_heads"), "late-head", files, len(features))
     if m["modes"] is not None:
         d = m["modes"]
         modes = ModeModel(
@@ -312,8 +311,21 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         regime=files["regime.json"].decode() if "regime.json" in files else "",
         why_no_window=str(m["why_no_window"]),
         late_windows=late_windows,
+        late_heads=late_heads,
         prior=prior,
     )
+
+
+def _heads(
+    h: Mapping[str, Any] | None, file: str, files: Mapping[str, bytes], features: int
+) -> Heads | None:
+    if h is None:
+        return None
+    texts = tuple(files[f"{file}-{i}.txt"].decode() for i in range(int(h["members"])))
+    heads = Heads(texts, float(h["cap_h"]), float(h["share"]))
+    if not texts or any(forest.features != features for forest in heads.forests):
+        raise ValueError("head features")
+    return heads
 
 
 def _levels(w: Mapping[str, Any] | None) -> WindowLevels | None:

@@ -43,6 +43,14 @@ class SurvivalCurves:
         """Return the curves of some rows."""
         return SurvivalCurves(self.edges_h, self.survival[rows])
 
+    def put(
+        self, rows: NDArray[np.int64] | NDArray[np.bool_], other: SurvivalCurves
+    ) -> SurvivalCurves:
+        """Return these curves with those of some rows replaced, on the same edges."""
+        survival = self.survival.copy()
+        survival[rows] = other.survival
+        return SurvivalCurves(self.edges_h, survival)
+
     def at(self, hours: ArrayLike) -> FloatArray:
         """Return the survival at h horizons, float64[n, h]; NaN past the last edge."""
         h = np.atleast_1d(np.asarray(hours, dtype=np.float64))

@@ -21,6 +21,8 @@ from models.forest import Forest, parse_forest
 from models.hazard import DATA_PARAMETERS, feature_fraction, parameters
 from models.settings import ModelSettings
 
+#: The variant for machines with an unknown past: many random cuts, whose mean noise moves less.
+CALM = 1
 _FACTOR = (0.4, 2.5)
 _TINY = 1e-12
 _LOG_TINY = float(np.log(_TINY))
@@ -48,6 +50,11 @@ class Heads:
     def blend(self, X: FloatArray, curves: SurvivalCurves) -> SurvivalCurves:
         """Return curves whose restricted mean is the blend of the hazard's and the heads'."""
         return blend_to_mean(curves, self.mean_h(X), self.cap_h, self.share)
+
+
+def head_cap_h(edges_h: FloatArray, settings: ModelSettings) -> float:
+    """Return the life past which longer is not told apart, for heads and figures."""
+    return float(min(settings.head_cap_h or 0.8 * edges_h[-1], edges_h[-1]))
 
 
 def blend_to_mean(

@@ -37,7 +37,9 @@ from plant.event import Event
 from plant.times import HOUR_MS
 
 #: Failures ahead of machines with an unknown past, below which they get no levels of their own.
-_MIN_LATE = 60
+MIN_LATE = 60
+#: The regression of an unknown past learns from so many times the rows that the hazard does: it is cheap.
+_MORE = 4
 
 
 def late_copies(
@@ -121,26 +123,32 @@ def late_examples(
     groups: NDArray[np.int64],
     settings: ModelSettings,
     landmarks: int,
-) -> Examples | None:
+) -> tuple[Examples, ...]:
     """Turn rows of `late` into examples with the labels of the same moments of `own`.
 
-    At most `midlife_share` as many as there are `landmarks`; None when the share is nothing.
+    Returns what everything learns from, at most `midlife_share` as many as there are `landmarks`, and
+    what besides only the regression of an unknown past does; nothing when the share is nothing.
     """
     if settings.midlife_share <= 0:
-        return None
+        return ()
     limit = int(settings.midlife_share * landmarks)
     chosen, rows = choose_late(
-        own, late, labels.valid, limit, settings.min_history_h, settings.seed
+        own, late, labels.valid, _MORE * limit, settings.min_history_h, settings.seed
     )
+    few, _ = choose_late(own, late, labels.valid, limit, settings.min_history_h, settings.seed)
+    shared = np.isin(chosen, few)
     X = as_input(late.take(chosen).select(own.catalogue).X)
-    return make_examples(X, rows, labels, findings, groups, settings)
+    return tuple(
+        make_examples(X[part], rows[part], labels, findings, groups, settings)
+        for part in (shared, ~shared)
+    )
 
 
 def late_windows(
     curves: SurvivalCurves, extra: Examples | None, settings: ModelSettings
 ) -> tuple[WindowLevels | None, dict[str, Any]]:
     """Find the levels on held-out machines with an unknown past; also return their figures."""
-    if extra is None or np.count_nonzero(extra.landmarks.event) < _MIN_LATE:
+    if extra is None or np.count_nonzero(extra.landmarks.event) < MIN_LATE:
         return None, {}
     late = extra.landmarks
     levels = fit_window_levels(

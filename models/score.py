@@ -82,9 +82,11 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     curves = bundle.hazard.curves_of(logits)
     if bundle.heads is not None:
         curves = bundle.heads.blend(X, curves)
+    late = np.isnan(_column(bundle.catalogue, X, "asset.life.age"))
+    if bundle.late_heads is not None and late.any():
+        curves = curves.put(late, bundle.late_heads.blend(X[late], curves.take(late)))
     windows = bundle.windows.windows(curves)
     if bundle.late_windows is not None:
-        late = np.isnan(_column(bundle.catalogue, X, "asset.life.age"))
         windows[late] = bundle.late_windows.windows(curves.take(late))
     modes = None if bundle.modes is None else bundle.modes.probabilities(X, curves)
     return Predictions(curves, windows, modes, deviation, known)

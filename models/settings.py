@@ -114,7 +114,7 @@ class ModelSettings(BaseModel):
     )
 
     midlife_copies: int = Field(
-        default=6, ge=1, le=50, description="Late connections made up of each machine for that."
+        default=12, ge=1, le=50, description="Late connections made up of each machine for that."
     )
 
     # ---- windows

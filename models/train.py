@@ -106,6 +106,7 @@ def train(
         prior=core.prior if core else None,
         windows=core.windows if core else None,
         late_windows=core.late_windows if core else None,
+        late_heads=core.late_heads if core else None,
         heads=core.heads if core else None,
         modes=modes,
         deviation=deviation,

@@ -28,7 +28,8 @@ from models.crossfit import (
 from models.curve import SurvivalCurves
 from models.deviation import DeviationModel
 from models.hazard import Fit, HazardModel, as_input, fit_member
-from models.heads import Heads, blend_to_mean, conditional_mean_h, fit_head
+from models.headfit import fit_all_heads
+from models.heads import Heads, head_cap_h
 from models.labels import Labels
 from models.metrics import JUDGED_H, rmse, summary
 from models.midlife import late_examples, late_windows
@@ -54,8 +55,8 @@ class TrainingData:
 class WindowModel:
     """The fitted parts and what the manifest says of them.
 
-    prior: what deviation and age add; None when the trees are best alone. late_windows: levels for
-    machines with an unknown past; None when there was nothing to find them on.
+    prior: what deviation and age add; None when the trees are best alone. late_windows, late_heads: levels
+    and heads for machines with an unknown past; None when there was nothing to find them on.
     """
 
     hazard: HazardModel
@@ -63,6 +64,7 @@ class WindowModel:
     windows: WindowLevels
     late_windows: WindowLevels | None
     heads: Heads | None
+    late_heads: Heads | None
     lineage: dict[str, Any]
 
 
@@ -75,19 +77,18 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])
     examples = make_examples(X, rows, labels, findings, groups, settings)
-    extra = None
+    late: tuple[Examples, ...] = ()
     if data.midlife is not None:
-        extra = late_examples(
+        late = late_examples(
             data.table, data.midlife, labels, findings, groups, settings, len(rows)
         )
-    judged_X, judged_groups = X, groups[rows]
-    if extra is not None:
-        judged_X = np.concatenate([X, extra.landmarks.X])
-        judged_groups = np.concatenate([judged_groups, extra.group])
+    extra = late[0] if late else None
+    judged_X = np.concatenate([X, *(part.landmarks.X for part in late)])
+    judged_groups = np.concatenate([groups[rows], *(part.group for part in late)])
     oof = crossfit(examples, extra, judged_X, judged_groups, group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
-    prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, edges)
+    prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, len(rows), edges)
     calibration, curves = calibrated(logits, marks, place, edges)
 
     def fit(m: int) -> Fit:
@@ -115,10 +116,10 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         calibration.slope,
         calibration.tilt,
     )
-    heads = None
-    if settings.heads:
-        heads, curves = _fit_heads(judged_X, ttf, observed, oof, curves, extra, settings, tell)
-    of_late = curves.take(np.arange(len(rows), len(curves)))
+    heads, late_heads, curves = fit_all_heads(
+        judged_X, ttf, observed, oof, curves, late, settings, tell
+    )
+    of_late = curves.take(len(rows) + np.arange(len(extra.row) if extra else 0))
     curves = curves.take(np.arange(len(rows)))
     windows = fit_window_levels(
         curves.take(place),
@@ -149,12 +150,13 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "landmarks": len(rows),
         "midlife_landmarks": 0 if extra is None else len(extra.row),
         "midlife_metrics": late_metrics,
+        "midlife_heads": 0 if late_heads is None else len(late_heads.texts),
         "calibration": asdict(calibration),
         "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
         "findings": leaning,
     }
     tell("done", 1.0)
-    return WindowModel(hazard, prior, windows, late_levels, heads, lineage)
+    return WindowModel(hazard, prior, windows, late_levels, heads, late_heads, lineage)
 
 
 def _metrics(
@@ -186,11 +188,13 @@ def _with_prior(
     examples: Examples,
     extra: Examples | None,
     place: NDArray[np.int64],
+    own: int,
     edges: FloatArray,
 ) -> tuple[Prior | None, FloatArray]:
     """Fit what is known besides the trees; also return the held-out log-odds of both together.
 
-    X: the landmarks' rows and then the `extra` examples'; place: which of them each example is of.
+    X: the `own` landmarks' rows, then the `extra` examples' and what may follow; place: which
+    of them each example is of.
     """
     age = life_age(data.table.catalogue)
     known = known_of(
@@ -200,7 +204,7 @@ def _with_prior(
     if extra is None:
         return learn_prior(known, oof.logits, oof.fold, examples.landmarks, place, life, edges)
     marks = joined(examples.landmarks, extra.landmarks)
-    row = np.concatenate([place, np.arange(len(X) - len(extra.row), len(X))])
+    row = np.concatenate([place, own + np.arange(len(extra.row))])
     return learn_prior(known, oof.logits, oof.fold, marks, row, life, edges)
 
 
@@ -210,53 +214,3 @@ def horizon_h(labels: Labels, settings: ModelSettings) -> float:
         return settings.horizon_h
     spans = [(life.event_ms - life.start_ms) / HOUR_MS for life in labels.lives if life.observed]
     return float(np.clip(np.median(spans), _SHORTEST_H, _LONGEST_H)) if spans else _SHORTEST_H
-
-
-def head_cap_h(edges_h: FloatArray, settings: ModelSettings) -> float:
-    """Return the life past which longer is not told apart, for heads and figures."""
-    return float(min(settings.head_cap_h or 0.8 * edges_h[-1], edges_h[-1]))
-
-
-def _fit_heads(
-    X: FloatArray,
-    ttf_h: FloatArray,
-    observed: NDArray[np.bool_],
-    oof: CrossFit,
-    curves: SurvivalCurves,
-    extra: Examples | None,
-    settings: ModelSettings,
-    tell: Progress,
-) -> tuple[Heads, SurvivalCurves]:
-    """Train the heads; also return the out-of-fold curves as the heads change them.
-
-    X, `oof`, `curves`: the landmarks' and then the `extra` examples'. ttf_h, observed: the landmarks'.
-    """
-    cap = head_cap_h(curves.edges_h, settings)
-    learn = np.ones(len(X), dtype=bool)
-    if extra is not None:
-        ttf_h = np.concatenate([ttf_h, extra.landmarks.ttf_h])
-        observed = np.concatenate([observed, extra.landmarks.event])
-        learn[len(X) - len(extra.row) :] = extra.landmarks.weight > 0.5  # the likelier outcome
-    target = np.where(
-        observed | (ttf_h >= cap), np.minimum(ttf_h, cap), conditional_mean_h(curves, ttf_h, cap)
-    )
-    rounds = oof.folds + 1  # each fold left out in turn, then none
-
-    def fit(i: int) -> str:
-        index, k = divmod(i, rounds)
-        part = learn & (oof.fold != k)
-        return fit_head(X[part], target[part], settings, index, settings.seed + index)
-
-    texts = at_once(
-        fit,
-        settings.heads * rounds,
-        settings.threads,
-        lambda i: tell(f"head {i} of {settings.heads * rounds}", 0.95),
-    )
-    out = np.zeros(len(X))
-    for k in range(rounds - 1):
-        inside = oof.fold == k
-        others = Heads(tuple(texts[k::rounds]), cap, settings.head_share)
-        out[inside] = others.mean_h(X[inside])
-    blended = blend_to_mean(curves, out, cap, settings.head_share)
-    return Heads(tuple(texts[rounds - 1 :: rounds]), cap, settings.head_share), blended

@@ -166,6 +166,57 @@ def test_an_unknown_past_costs_less_than_being_taken_for_new(
     assert error["taught"] < error["whole"]
 
 
+def test_an_unknown_past_has_a_head_of_its_own(taught: Bundle, tmp_path: Path) -> None:
+    assert taught.late_heads is not None
+    assert taught.lineage["midlife_heads"] == 1
+    without = replace(taught, late_heads=None)
+    whole = connected(fleet(machines=2, lives=2, seed=79)[0])
+    known, as_before = predict(taught, whole.X), predict(without, whole.X)
+    assert known.curves is not None
+    assert as_before.curves is not None
+    assert np.array_equal(known.curves.survival, as_before.curves.survival)
+    mixed = np.concatenate([whole.X[:50], joined_late(fleet(machines=2)[0], 4).X[:50]])
+    late = np.isnan(mixed[:, AGE])
+    own, shared = predict(taught, mixed).curves, predict(without, mixed).curves
+    assert own is not None
+    assert shared is not None
+    assert np.array_equal(own.survival[~late], shared.survival[~late])
+    blended = taught.late_heads.blend(mixed[late], shared.take(late))
+    assert np.array_equal(own.survival[late], blended.survival)
+    assert not np.allclose(own.survival[late], shared.survival[late])
+    save(taught, tmp_path / "model")
+    read = predict(load(tmp_path / "model"), mixed).curves
+    assert read is not None
+    assert np.array_equal(read.survival, own.survival)
+
+
+def test_the_head_of_an_unknown_past_errs_less(taught: Bundle, settings: ModelSettings) -> None:
+    error = {"own": 0.0, "shared": 0.0}
+    for seed in (78, 81, 82):
+        table, events = fleet(machines=12, lives=4, seed=seed)
+        late = joined_late(table, 5)
+        labels = label_rows(late.assets, late.ts_ms, events, settings)
+        rows = labels.valid & labels.observed & (late.X[:, CONNECTED] >= 5)
+        for name, bundle in (("own", taught), ("shared", replace(taught, late_heads=None))):
+            curves = predict(bundle, late.X[rows]).curves
+            assert curves is not None
+            truth = np.minimum(labels.ttf_h[rows], curves.horizon_h)
+            error[name] += float(np.mean((curves.restricted_mean_h() - truth) ** 2))
+    assert error["own"] < error["shared"]
+
+
+def test_a_head_that_does_not_help_is_left_out(settings: ModelSettings) -> None:
+    table, events = fleet(machines=12, lives=4)
+    late = joined_late(table, 1)
+    useless = settings.model_copy(
+        update={"head_share": 0.0, "max_rounds": 20, "challengers": False}
+    )
+    own = connected(table)
+    bundle = train(own, events, PLANT, useless, now_ms=NOW_MS, midlife=late)
+    assert bundle.late_heads is None
+    assert bundle.late_windows is not None
+
+
 def test_heads_learn_of_machines_connected_late(settings: ModelSettings) -> None:
     table, events = fleet(machines=10, lives=3)
     with_heads = settings.model_copy(update={"heads": 1, "max_rounds": 20, "challengers": False})
