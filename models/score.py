@@ -85,9 +85,9 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     late = np.isnan(_column(bundle.catalogue, X, "asset.life.age"))
     if bundle.late_heads is not None and late.any():
         curves = curves.put(late, bundle.late_heads.blend(X[late], curves.take(late)))
-    windows = bundle.windows.windows(curves)
-    if bundle.late_windows is not None:
-        windows[late] = bundle.late_windows.windows(curves.take(late))
+    windows = np.empty((len(X), 3))
+    for rows, levels in ((~late, bundle.windows), (late, bundle.late_windows or bundle.windows)):
+        windows[rows] = levels.windows(curves.take(rows))
     modes = None if bundle.modes is None else bundle.modes.probabilities(X, curves)
     return Predictions(curves, windows, modes, deviation, known)
 
