@@ -52,7 +52,8 @@ class PlainReader:
         try:
             if self._loaded is None:
                 loaded = _load()
-                self._walk(loaded, np.zeros(0, np.uint8), 0, 0)  # compiles
+                # Compiles, for an array as bytes give it: it may not be written to.
+                self._walk(loaded, np.frombuffer(b"", np.uint8), 0, 0)
                 self._loaded = loaded  # last: from now on the other thread uses it
         except Exception:  # no room for the cache, no compiler: the long way reads everything
             _log.exception("ingest.no_compiled_walk", fix="messages are read the slower way")

@@ -19,6 +19,7 @@ from ingest.decode import Limits, plain_sample
 from ingest.number_kernel import number_at
 from ingest.payload import read_values
 from ingest.plain import Interned, PlainReader
+from ingest.plain_kernel import walk
 from ingest.router import Router
 from ingest.run import Publish, Run, count, single
 from ingest.settings import IngestSettings
@@ -47,6 +48,15 @@ def reader() -> PlainReader:
             read_values(dict.fromkeys(names, 1.0))  # the long way knows them too
             made.learn(topic, asset, names)
     return made
+
+
+def test_warming_up_compiles_what_messages_need(reader: PlainReader) -> None:
+    """Else the first message waits for the compiler, some seconds."""
+    payload = b'{"ts":%d,"values":{"a":1}}' % NOW
+    packet = publish_frame(Publish(b"plant/s/l/pump/telemetry", payload, b"\0\1", 1), V5)
+    run, _ = reader.read(packet, 0)
+    assert run is not None
+    assert len(walk.signatures) == 1
 
 
 def bits(value: float) -> bytes:
