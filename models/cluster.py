@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.bins import FloatArray, PersonPeriods, bin_offsets, expand
-from models.hazard import Fit, Landmarks, design, horizon_columns, input_names, parameters
+from models.hazard import Fit, Landmarks, design, hazard_parameters, horizon_columns, input_names
 from models.settings import ModelSettings
 from plant.errors import DataError
 
@@ -55,7 +55,8 @@ def fit_member_on_cluster(
     def column(values: list[FloatArray]) -> Any:
         return da.concatenate([da.from_array(v, chunks=len(v)) for v in values])
 
-    params = parameters(settings, seed, sum(len(p.X) for p in parts), features)
+    failed = sum(float(p.weight @ p.y) for p in periods)
+    params = hazard_parameters(settings, seed, sum(len(p.X) for p in parts), features, failed)
     model = DaskLGBMClassifier(
         client=client,
         n_estimators=rounds,

@@ -80,6 +80,8 @@ def as_input(X: NDArray[np.floating]) -> FloatArray:
 DATA_PARAMETERS = ("max_bin", "bin_construct_sample_cnt", "verbosity", "num_threads", "seed")
 
 
+#: A leaf of the hazard expects so many of the landmarks to fail, or this share of those that did.
+_LEAF_FAILS, _LEAF_SHARE = 10.0, 0.01
 _TREE_FEATURES = 20  # at least so many features a tree, so that a short row is not starved
 _BLIND_TREES = 0.25  # share of trees that may not see the horizon
 
@@ -117,6 +119,18 @@ def parameters(settings: ModelSettings, seed: int, rows: int, features: int) -> 
         "num_threads": 1,
         "verbosity": -1,
     }
+
+
+def hazard_parameters(
+    settings: ModelSettings, seed: int, rows: int, features: int, failed: float
+) -> dict[str, object]:
+    """Return LightGBM's parameters for a booster of the hazard; `failed` landmarks end in a failure.
+
+    Most examples are of bins in which failing is out of the question: a leaf of these alone, however many,
+    says nothing, and a leaf of few failures speaks of one life. So leaves are bounded by what they expect.
+    """
+    least = {"min_sum_hessian_in_leaf": min(_LEAF_FAILS, _LEAF_SHARE * failed)}
+    return parameters(settings, seed, rows, features) | least
 
 
 def input_names(features: int, horizons: int) -> list[str]:
@@ -173,7 +187,8 @@ class Trainee:
         periods = expand(landmarks.ttf_h, landmarks.event, edges_h, landmarks.weight)
         self.offsets = bin_offsets(periods, bins)
         features = landmarks.X.shape[1]
-        params = parameters(settings, seed, len(landmarks.X), features)
+        failed = float(periods.weight @ periods.y)
+        params = hazard_parameters(settings, seed, len(landmarks.X), features, failed)
         horizons = horizon_columns(settings, features)
         names = input_names(features, horizons)
         inputs = design(landmarks.X, periods, horizons)

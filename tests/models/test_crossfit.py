@@ -88,3 +88,19 @@ def test_growing_by_steps_changes_nothing(examples: Examples) -> None:
     at_once = fit_member(marks, EDGES, SETTINGS, 5, 10)
     assert trainee.fit(10).text == at_once.text
     assert lgb.Booster(model_str=at_once.text).num_trees() == 10
+
+
+def test_no_leaf_stands_on_a_handful_of_failures(examples: Examples) -> None:
+    """Bins in which hardly anything fails fill a leaf with examples long before it holds evidence."""
+    marks = examples.landmarks
+    seen = Landmarks(marks.X, marks.ttf_h, np.arange(len(marks.ttf_h)) % 4 == 0, marks.weight)
+    failed = np.count_nonzero(seen.event & (seen.ttf_h <= EDGES[-1]))
+    text = fit_member(seen, EDGES, SETTINGS, 0, 20).text
+    expected = [
+        float(value)
+        for line in text.splitlines()
+        if line.startswith("leaf_weight=")
+        for value in line.removeprefix("leaf_weight=").split()
+    ]
+    assert len(expected) > 40
+    assert min(expected) >= 0.01 * failed
