@@ -1,8 +1,8 @@
 """Making predictions mean what they say, on out-of-fold predictions only.
 
 Hazards: logistic recalibration (Platt 1999) of the log-odds, on every bin of every landmark, with a
-pull towards "no change" so that few failures change little. One map for the whole curve keeps every
-horizon consistent, which per-horizon isotonic maps do not.
+pull towards "no change" that counts lives, not rows, so that few failures change little. One map for
+the whole curve keeps every horizon consistent, which per-horizon isotonic maps do not.
 
 Windows: the 10 % and 90 % points are conformal (distributional form, Chernozhukov, Wüthrich & Zhu
 2021, DOI 10.1073/pnas.2107794118). The score of a landmark is u = F(T), the predicted probability
@@ -23,7 +23,7 @@ from models.bins import FloatArray, PersonPeriods
 from models.curve import SurvivalCurves
 from models.hazard import bin_position
 
-_RIDGE = 4.0  # pseudo-events that vote for "no change"
+_RIDGE = 4.0  # pseudo-lives that vote for "no change"
 #: Bands of the predicted median, as shares of the horizon.
 BANDS = (0.0, 0.06, 0.12, 0.2, 0.35, 0.6, np.inf)
 _MIN_BAND = 60
@@ -41,15 +41,20 @@ class HazardCalibration:
     tilt: float = 0.0
 
 
-def fit_hazard_calibration(logits: FloatArray, periods: PersonPeriods) -> HazardCalibration:
-    """Fit the recalibration on out-of-fold logits float64[n, K] and the landmarks' person-periods."""
+def fit_hazard_calibration(
+    logits: FloatArray, periods: PersonPeriods, rows_per_life: float = 1.0
+) -> HazardCalibration:
+    """Fit the recalibration on out-of-fold logits float64[n, K] and the landmarks' person-periods.
+
+    Rows of one life err alike: `rows_per_life` of them count as one observation.
+    """
     z = logits[periods.row, periods.bin]
     if not np.any(periods.y > 0):
         return HazardCalibration()
     design = np.column_stack([np.ones_like(z), z, bin_position(logits.shape[1])[periods.bin]])
     start = np.array([0.0, 1.0, 0.0])
     beta = start.copy()
-    ridge = _RIDGE * np.array([1.0, 4.0, 1.0])
+    ridge = _RIDGE * rows_per_life * np.array([1.0, 4.0, 1.0])
     for _ in range(30):
         p = 1.0 / (1.0 + np.exp(-design @ beta))
         gradient = design.T @ (periods.weight * (p - periods.y)) + ridge * (beta - start)

@@ -209,14 +209,20 @@ def joined(a: Landmarks, b: Landmarks) -> Landmarks:
 
 
 def calibrated(
-    logits: FloatArray, marks: Landmarks, place: NDArray[np.int64], edges_h: FloatArray
+    logits: FloatArray,
+    marks: Landmarks,
+    place: NDArray[np.int64],
+    life: NDArray[np.int64],
+    edges_h: FloatArray,
 ) -> tuple[HazardCalibration, SurvivalCurves]:
     """Fit the recalibration on out-of-fold logits float64[n, K] and return it with their curves.
 
-    marks: the examples, weighted as in training; place: the row of `logits` each belongs to.
+    marks: the examples, weighted as in training, each of the row `place` of `logits` and of the life
+    `life`, both int64[m].
     """
     periods = expand(marks.ttf_h, marks.event, edges_h, marks.weight)
-    calibration = fit_hazard_calibration(logits[place], periods)
+    rows_per_life = float(marks.weight.sum()) / max(len(np.unique(life)), 1)
+    calibration = fit_hazard_calibration(logits[place], periods, rows_per_life)
     z = calibration.intercept + calibration.slope * logits
     z += calibration.tilt * bin_position(logits.shape[1])
     return calibration, from_hazards(edges_h, 1.0 / (1.0 + np.exp(-z)))

@@ -89,7 +89,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
     prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, len(rows), edges)
-    calibration, curves = calibrated(logits, marks, place, edges)
+    calibration, curves = calibrated(logits, marks, place, labels.life[examples.row], edges)
 
     def fit(m: int) -> Fit:
         own = examples

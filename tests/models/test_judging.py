@@ -50,6 +50,19 @@ def test_recalibration_undoes_a_known_distortion() -> None:
     assert c.intercept == pytest.approx(-0.5, abs=0.1)
 
 
+def test_recalibration_counts_lives_not_rows() -> None:
+    """Fifty rows of each of eight lives that all err the same change no more than one row of each."""
+    ttf, failed = np.array([15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0]), np.ones(8, bool)
+    logits = np.random.default_rng(1).normal(-2.5, 0.5, (8, 10))
+    once = fit_hazard_calibration(logits, expand(ttf, failed, EDGES))
+    again = np.repeat(np.arange(8), 50)
+    periods = expand(ttf[again], failed[again], EDGES)
+    many = fit_hazard_calibration(logits[again], periods, rows_per_life=50.0)
+    assert many.intercept == pytest.approx(once.intercept)
+    assert many.slope == pytest.approx(once.slope)
+    assert 0 < many.intercept < fit_hazard_calibration(logits[again], periods).intercept
+
+
 def test_recalibration_leaves_everything_without_failures() -> None:
     periods = expand(np.full(10, 50.0), np.zeros(10, bool), EDGES)
     assert fit_hazard_calibration(np.zeros((10, 10)), periods).slope == 1.0
