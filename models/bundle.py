@@ -34,7 +34,8 @@ from plant.errors import DataError, ModelError
 FloatArray = NDArray[np.float64]
 
 #: 2: a hazard may have a prior, which readers of 1 would leave out. 3: so for heads of an unknown past.
-FORMAT = 3
+#: 4: a prior's slopes may drift over the horizon, which readers of 3 would not see.
+FORMAT = 4
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024

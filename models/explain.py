@@ -43,19 +43,20 @@ def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> Floa
         total += np.asarray(shares)[:, :features]
     total /= len(bundle.hazard.texts)
     if bundle.prior is not None:
-        by_prior = (1 - bundle.prior.share) * _of_prior(bundle, bundle.prior, X)
+        by_prior = (1 - bundle.prior.share) * _of_prior(bundle, bundle.prior, X, bin_)
         total = bundle.prior.share * total + by_prior
     return bundle.hazard.slope * total
 
 
-def _of_prior(bundle: Bundle, prior: Prior, X: FloatArray) -> FloatArray:
-    """Return each feature's share of what the deviation adds to the log-odds, float64[n, F].
+def _of_prior(bundle: Bundle, prior: Prior, X: FloatArray, bin_: NDArray[np.int64]) -> FloatArray:
+    """Return each feature's share of what the deviation adds to the log-odds of a bin, float64[n, F].
 
     It is split by the squares of the columns' own distances from healthy, as a distance is made of them.
     """
     model, out = bundle.deviation, np.zeros(X.shape)
     if model.rows:
-        effect = prior.effects(known_of(model.score(X), np.full(len(X), np.nan)))[:, :1]
+        z = prior.standing(known_of(model.score(X), np.full(len(X), np.nan)))
+        effect = z[:, :1] * prior.bin_slopes()[bin_, :1]
         square = model.parts(X) ** 2
         out[:, model.columns] = effect * square / np.maximum(square.sum(axis=1), 1e-12)[:, None]
     return out

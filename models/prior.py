@@ -3,12 +3,13 @@
 With twenty failures a few hundred trees know less than the deviation that spoke until then. So the first
 model does not replace it: two slopes are learnt from the same failures,
 
-    logit h(bin | machine) = offset(bin) + slopes · (log deviation, log age)
+    logit h(bin | machine) = offset(bin) + (slopes + drift · position(bin)) · (log deviation, log age)
 
-(proportional odds in discrete time, Cox 1972, DOI 10.1111/j.2517-6161.1972.tb00899.x; the age's slope is
-that of a Weibull hazard), and the trees are blended with them in log-odds. The share of the trees is what
-predicts held-out machines best (stacking, Breiman 1996, DOI 10.1007/BF00117832), with a pull to
-the prior that counts lives, not rows: it rises with every failure, and with many the prior is gone.
+(odds in discrete time, Cox 1972, DOI 10.1111/j.2517-6161.1972.tb00899.x). A sign of wear tells more of the
+near bins than of the far ones, an age more of the far: so each slope may drift over the horizon. The trees
+are blended with them in log-odds. The share of the trees is what predicts held-out machines best (stacking,
+Breiman 1996, DOI 10.1007/BF00117832), with a pull to the prior that counts lives, not rows: it rises with
+every failure, and with many the prior is gone.
 """
 
 from __future__ import annotations
@@ -34,29 +35,36 @@ _LEAST = np.array([0.01, 1.0])  # of a deviation; of an age in hours
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """offsets: float64[K] logits; centre, spread, slopes, low, high: float64[2], of what is known.
+    """offsets: float64[K] logits; centre, spread, slopes, drift, low, high: float64[2], of what is known.
 
     What is unknown counts as usual (`centre`), what was never seen as the nearest that was
-    (`low`, `high`). share: the trees' weight in the blend.
+    (`low`, `high`). slopes: at half the horizon; drift: how much they rise from the first bin to the
+    last. share: the trees' weight in the blend.
     """
 
     offsets: FloatArray
     slopes: FloatArray
+    drift: FloatArray
     centre: FloatArray
     spread: FloatArray
     low: FloatArray
     high: FloatArray
     share: float = 0.0
 
-    def effects(self, known: FloatArray) -> FloatArray:
-        """Return how much deviation and age each add to the log-odds, float64[n, 2]."""
+    def standing(self, known: FloatArray) -> FloatArray:
+        """Return how far deviation and age each are from usual, in spreads, float64[n, 2]."""
         usual = np.where(np.isfinite(known), known, self.centre)
-        z = (np.clip(usual, self.low, self.high) - self.centre) / self.spread
-        return np.asarray(z * self.slopes, dtype=np.float64)
+        return np.asarray(
+            (np.clip(usual, self.low, self.high) - self.centre) / self.spread, dtype=np.float64
+        )
+
+    def bin_slopes(self) -> FloatArray:
+        """Return the slopes of every bin, float64[K, 2]."""
+        return self.slopes + self.drift * bin_position(len(self.offsets))[:, None]
 
     def logits(self, known: FloatArray) -> FloatArray:
         """Return log-odds of failing in each bin, float64[n, K], of what is known float64[n, 2]."""
-        total = self.offsets + self.effects(known).sum(axis=1)[:, None]
+        total = self.offsets + self.standing(known) @ self.bin_slopes().T
         return np.asarray(total, dtype=np.float64)
 
     def blend(self, trees: FloatArray, known: FloatArray) -> FloatArray:
@@ -80,12 +88,15 @@ def fit_prior(known: FloatArray, marks: Landmarks, edges_h: FloatArray) -> Prior
         centre[j], low[j], high[j] = column.mean(), column.min(), column.max()
         spread[j] = max(float(column.std()), 1e-6)
     crowd = bin_offsets(periods, bins)
-    blank = Prior(crowd, np.ones(2), centre, spread, low, high)
-    z = blank.effects(known)[periods.row]
-    design = np.column_stack([np.ones(len(z)), bin_position(bins)[periods.bin], z])
-    beta = _logistic(design, periods, crowd[periods.bin])
+    blank = Prior(crowd, np.zeros(2), np.zeros(2), centre, spread, low, high)
+    z, position = blank.standing(known)[periods.row], bin_position(bins)
+    at = position[periods.bin][:, None]
+    beta = _logistic(np.hstack([np.ones_like(at), at, z, z * at]), periods, crowd[periods.bin])
     return replace(
-        blank, offsets=crowd + beta[0] + beta[1] * bin_position(bins), slopes=beta[2:].copy()
+        blank,
+        offsets=crowd + beta[0] + beta[1] * position,
+        slopes=beta[2:4].copy(),
+        drift=beta[4:].copy(),
     )
 
 
@@ -176,7 +187,11 @@ def prior_to_dict(prior: Prior) -> dict[str, Any]:
 
 
 def prior_from_dict(d: Mapping[str, Any], bins: int) -> Prior:
-    """Read `prior_to_dict`'s result. Raises ValueError or KeyError when it is damaged."""
+    """Read `prior_to_dict`'s result. Raises ValueError or KeyError when it is damaged.
+
+    Slopes of bundles before format 4 do not drift.
+    """
+    d = {"drift": [0.0, 0.0], **d}
     arrays = {name: np.array(d[name], dtype=np.float64) for name in _ARRAYS}
     share = float(d["share"])
     for name, array in arrays.items():
@@ -187,4 +202,4 @@ def prior_from_dict(d: Mapping[str, Any], bins: int) -> Prior:
     return Prior(**arrays, share=share)
 
 
-_ARRAYS = ("offsets", "slopes", "centre", "spread", "low", "high")
+_ARRAYS = ("offsets", "slopes", "drift", "centre", "spread", "low", "high")

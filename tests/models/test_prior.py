@@ -56,6 +56,29 @@ def test_the_slope_is_the_power_of_the_deviation() -> None:
     assert prior.slopes[1] == 0  # no age was ever known
 
 
+def test_what_tells_of_the_near_bins_alone_fades_with_the_horizon() -> None:
+    """Worn machines fail within 60 hours or are as others are; old ones fail only after that."""
+    rng = np.random.default_rng(8)
+    worn_, old = rng.random((2, 4000)) < 0.5
+    near = rng.exponential(np.where(worn_, 60.0, 600.0))
+    far = 60.0 + rng.exponential(np.where(old, 60.0, 600.0))
+    ttf = np.minimum(np.where(near <= 60.0, near, np.inf), far)
+    marks = Landmarks(np.zeros((4000, 1)), ttf, ttf < 200.0, np.ones(4000))
+    known = np.column_stack([worn_, old]).astype(np.float64)
+    prior = fit_prior(known, marks, EDGES)
+    assert prior.drift[0] < -1
+    assert prior.drift[1] > 1
+    told = prior.logits(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    by_wear, by_age = told[1] - told[0], told[2] - told[0]
+    assert by_wear[0] > 1.5
+    assert abs(by_wear[-1]) < 0.7
+    assert by_age[0] < 0.7
+    assert by_age[-1] > 1.5
+    before = prior_to_dict(prior)
+    del before["drift"]  # as bundles before format 4
+    assert np.all(prior_from_dict(before, 10).drift == 0)
+
+
 def test_the_unknown_is_usual_and_the_unseen_is_as_the_nearest_seen() -> None:
     known, marks = worn(500, 2)
     prior = fit_prior(known, marks, EDGES)
@@ -173,6 +196,7 @@ def test_drivers_name_what_deviates(first: Bundle, settings: ModelSettings) -> N
         {"share": 1.0},
         {"share": float("nan")},
         {"slopes": [1.0]},
+        {"drift": [0.0, float("nan")]},
         {"offsets": [0.0] * 9},
         {"spread": [0.0, 1.0]},
         {"low": [float("inf"), 0.0]},
