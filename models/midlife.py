@@ -98,12 +98,13 @@ def choose_late(
     limit: int,
     min_history_h: float,
     seed: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows of `late` train, int64[m], and the row of `own` of the same moment of each.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which rows of `late` train, the row of `own` of their moments, and their places in the draw.
 
-    valid: bool[n], rows of `own` that have a label. At most `limit`, evenly over the logarithm of the
-    history (drawn without replacement, Efraimidis & Spirakis 2006, DOI 10.1016/j.ipl.2005.11.003). Once
-    a copy is renewed its age is known again, and it has nothing more to teach.
+    int64[m] each; the rows of the first places are those that a smaller limit would have drawn. valid:
+    bool[n], rows of `own` that have a label. At most `limit`, evenly over the logarithm of the history
+    (drawn without replacement, Efraimidis & Spirakis 2006, DOI 10.1016/j.ipl.2005.11.003). Once a copy is
+    renewed its age is known again, and it has nothing more to teach.
     """
     of_own = pd.MultiIndex.from_arrays([own.assets, own.ts_ms])
     match = of_own.get_indexer(pd.MultiIndex.from_arrays([late.assets, late.ts_ms]))
@@ -111,8 +112,10 @@ def choose_late(
     unknown = np.isnan(late.column("asset.life.age"))
     usable = np.flatnonzero((match >= 0) & valid[match] & unknown & (history >= min_history_h))
     arrival = np.random.default_rng(seed).exponential(size=len(usable)) * history[usable]
-    chosen = np.sort(usable[np.argsort(arrival, kind="stable")[:limit]])
-    return chosen, match[chosen].astype(np.int64)
+    drawn = usable[np.argsort(arrival, kind="stable")[:limit]]
+    place = np.argsort(drawn)
+    chosen = drawn[place]
+    return chosen, match[chosen].astype(np.int64), place
 
 
 def late_examples(
@@ -132,11 +135,10 @@ def late_examples(
     if settings.midlife_share <= 0:
         return ()
     limit = int(settings.midlife_share * landmarks)
-    chosen, rows = choose_late(
+    chosen, rows, place = choose_late(
         own, late, labels.valid, _MORE * limit, settings.min_history_h, settings.seed
     )
-    few, _ = choose_late(own, late, labels.valid, limit, settings.min_history_h, settings.seed)
-    shared = np.isin(chosen, few)
+    shared = place < limit
     X = as_input(late.take(chosen).select(own.catalogue).X)
     return tuple(
         make_examples(X[part], rows[part], labels, findings, groups, settings)

@@ -76,18 +76,19 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     if bundle.hazard is None or bundle.windows is None:
         return Predictions(None, None, None, deviation, known)
     logits = bundle.hazard.logits(X)
+    age = _column(bundle.catalogue, X, "asset.life.age")
     if bundle.prior is not None:
-        age = _column(bundle.catalogue, X, "asset.life.age")
         logits = bundle.prior.blend(logits, known_of(deviation, age))
     curves = bundle.hazard.curves_of(logits)
     if bundle.heads is not None:
         curves = bundle.heads.blend(X, curves)
-    late = np.isnan(_column(bundle.catalogue, X, "asset.life.age"))
+    late = np.isnan(age)
     if bundle.late_heads is not None and late.any():
         curves = curves.put(late, bundle.late_heads.blend(X[late], curves.take(late)))
     windows = np.empty((len(X), 3))
     for rows, levels in ((~late, bundle.windows), (late, bundle.late_windows or bundle.windows)):
-        windows[rows] = levels.windows(curves.take(rows))
+        if rows.any():
+            windows[rows] = levels.windows(curves.take(rows))
     modes = None if bundle.modes is None else bundle.modes.probabilities(X, curves)
     return Predictions(curves, windows, modes, deviation, known)
 

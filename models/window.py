@@ -89,7 +89,8 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
     prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, len(rows), edges)
-    calibration, curves = calibrated(logits, marks, place, labels.life[examples.row], edges)
+    life = labels.life[examples.row]
+    calibration, curves = calibrated(logits, marks, place, life, edges)
 
     def fit(m: int) -> Fit:
         own = examples
@@ -127,7 +128,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         marks.event,
         settings.window_coverage,
         marks.weight,
-        labels.life[examples.row],
+        life,
     )
     late_levels, late_metrics = late_windows(of_late, extra, settings)
     told = np.flatnonzero(~np.isin(labels.life[rows], list(findings.left_out)))

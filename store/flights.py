@@ -36,9 +36,9 @@ class Flights(Generic[_Result]):
 
     def start(self, lines: Lines) -> None:
         """Send a batch, when those it must not overtake have landed. Raises what sending them raised."""
-        while self._open and not all(lines.apart_from(other) for other, _ in self._open):
-            self._land()
-        while len(self._open) >= MOST:
+        while len(self._open) >= MOST or not all(
+            lines.apart_from(other) for other, _ in self._open
+        ):
             self._land()
         self._open.append((lines, self._threads.submit(self._send, lines)))
 

@@ -243,13 +243,13 @@ class Forwarder:
         encoder = self._encoders.setdefault(reader.name, Encoder(reader))
         limit = self._settings.batch_messages
         tail = self._tails.get(reader.name)
-        if tail is None:
-            return encoder.after(cursor, min(limit, _MOST_READ))
-        if gather:
-            tail.gather(limit, _GATHER_S)
-        if segments := tail.take(cursor, limit):
-            return encoder.segments(segments)
-        return encoder.after(cursor, min(limit, _MOST_READ), tail.begins())
+        if tail is not None:
+            if gather:
+                tail.gather(limit, _GATHER_S)
+            if segments := tail.take(cursor, limit):
+                return encoder.segments(segments)
+        before = None if tail is None else tail.begins()
+        return encoder.after(cursor, min(limit, _MOST_READ), before)
 
     def _send(self, load: Lines) -> list[tuple[str, Outcome]]:
         """Send a batch; return what became of its readings and events, each with their bucket."""

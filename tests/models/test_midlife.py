@@ -69,7 +69,7 @@ def test_all_lengths_of_history_train_alike(settings: ModelSettings) -> None:
     late.X[:40, AGE] = 7.0  # renewed since: nothing unknown about these
     valid = label_rows(own.assets, own.ts_ms, events, settings).valid
     valid[:300] = False
-    chosen, rows = choose_late(own, late, valid, 400, 5.0, seed=3)
+    chosen, rows, place = choose_late(own, late, valid, 400, 5.0, seed=3)
     assert len(chosen) == 400
     assert np.all(np.diff(chosen) > 0)
     assert np.array_equal(late.ts_ms[chosen], own.ts_ms[rows])
@@ -80,8 +80,10 @@ def test_all_lengths_of_history_train_alike(settings: ModelSettings) -> None:
     assert history.min() >= 5
     per_octave = [np.count_nonzero((history >= h) & (history < 2 * h)) for h in (8, 16, 32, 64)]
     assert max(per_octave) < 2.2 * min(per_octave)  # evenly drawn rows: eight times
-    again, _ = choose_late(own, late, valid, 400, 5.0, seed=3)
+    again, *_ = choose_late(own, late, valid, 400, 5.0, seed=3)
     assert np.array_equal(chosen, again)
+    few, *_ = choose_late(own, late, valid, 100, 5.0, seed=3)
+    assert np.array_equal(chosen[place < 100], few)
 
 
 def test_copies_are_the_rows_of_a_machine_that_joins_then() -> None:
