@@ -24,13 +24,22 @@ CAP_H = 125.0
 def load(folder: Path, subset: str, part: str) -> pd.DataFrame:
     """Return columns unit, cycle, settings, sensors of `part` (train or test)."""
     columns = ["unit", "cycle", *SETTINGS, *SENSORS]
-    file = folder / "cmapss" / f"{part}_{subset}.txt.gz"
-    return pd.read_csv(file, sep=r"\s+", header=None, names=columns)
+    frame = pd.read_csv(_file(folder, f"{part}_{subset}"), sep=r"\s+", header=None, names=columns)
+    return frame.astype({"unit": int, "cycle": int})
 
 
 def true_rul(folder: Path, subset: str) -> NDArray[np.float64]:
     """Return the remaining cycles of each test engine after its last row."""
-    return np.loadtxt(folder / "cmapss" / f"RUL_{subset}.txt")
+    return np.loadtxt(_file(folder, f"RUL_{subset}"))
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Return NASA's file of that name, as it was published or compressed."""
+    files = [folder / "cmapss" / f"{name}{ending}" for ending in (".txt.gz", ".txt")]
+    for file in files:
+        if file.exists():
+            return file
+    raise SystemExit(f"There is neither {files[0]} nor {files[1].name}: put NASA's file there.")
 
 
 def to_table(frame: pd.DataFrame, part: str) -> pd.DataFrame:
