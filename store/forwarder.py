@@ -242,13 +242,13 @@ class Forwarder:
     def _load(self, reader: JournalReader, cursor: int, *, gather: bool = False) -> Lines:
         encoder = self._encoders.setdefault(reader.name, Encoder(reader))
         limit = self._settings.batch_messages
-        tail = self._tails.get(reader.name)
+        tail, before = self._tails.get(reader.name), None
         if tail is not None:
             if gather:
                 tail.gather(limit, _GATHER_S)
             if segments := tail.take(cursor, limit):
                 return encoder.segments(segments)
-        before = None if tail is None else tail.begins()
+            before = tail.begins()
         return encoder.after(cursor, min(limit, _MOST_READ), before)
 
     def _send(self, load: Lines) -> list[tuple[str, Outcome]]:
