@@ -20,6 +20,7 @@ from models.bundle import Bundle
 from models.columns import changes
 from models.curve import SurvivalCurves
 from models.prior import Prior, known_of
+from models.shapley import shapley
 from plant.risk import Driver
 
 _NOT_DRIVERS = {"asset"}  # age says "it is old", which no sensor shows; it is not a signal
@@ -36,11 +37,8 @@ def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> Floa
     bin_ = np.argmax(density, axis=1)
     features = X.shape[1]
     total = np.zeros((len(X), features))
-    for text in bundle.hazard.texts:
-        booster = _booster(text)
-        horizons = np.tile(bin_[:, None], (1, booster.num_feature() - features))
-        shares = booster.predict(np.column_stack([X, horizons]), pred_contrib=True, num_threads=1)
-        total += np.asarray(shares)[:, :features]
+    for forest in bundle.hazard.forests:
+        total += shapley(forest, X, bin_)
     total /= len(bundle.hazard.texts)
     if bundle.prior is not None:
         by_prior = (1 - bundle.prior.share) * _of_prior(bundle, bundle.prior, X, bin_)

@@ -1,55 +1,55 @@
-"""LightGBM trees walked for all horizon bins at once.
+"""LightGBM trees, read from its text format, and their scores for all horizon bins at once.
 
 A hazard model asks the same feature row once per bin, differing only in the bin's number. Asking
-LightGBM means walking every tree K times; here a walk carries a *range* of bins and splits it only
-where the tree splits on the bin, so most of the path is walked once. Sums are taken in the order of
-the trees in double precision, as LightGBM does, and the results are equal to its own bit for bit.
+LightGBM means walking every tree K times; `leaf_masks` goes through each tree once.
 
-The trees are read from LightGBM's text format by a parser that trusts nothing: sizes, indices and
-the order of children (a child is always newer than its parent, so no walk can run in circles) are checked.
+The trees are read by a parser that trusts nothing: sizes, indices and the order of children (a child is
+always newer than its parent and has no other, so no path can run in circles) are checked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.leaf_masks import LeafMasks, Nodes, make_leaf_masks, sum_leaves
 from plant.errors import ModelError
 
 FloatArray = NDArray[np.float64]
-Int32Array = NDArray[np.int32]
 _MAX_TREES = 20_000
 #: How the names of inputs that hold the bin's number begin in a model's text.
 HORIZON = "horizon_"
-_ZERO = 1e-35  # LightGBM's kZeroThreshold
-#: Rows that go through a tree before the next one is taken up: its nodes stay in the processor's cache.
-_ROWS_AT_ONCE = 64
+_MAX_LEAVES = 1024
+_PER_NODE = (
+    "split_feature",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "threshold",
+    "internal_count",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forest:
-    """All trees of one booster, nodes and leaves end to end.
+    """All trees of one booster.
 
-    root: int32[T] first node of each tree, -1 for a stump; nodes: feature, flags, left, right int32[N],
-    threshold float64[N]; a negative child ~l is leaf l; leaf: float64[L]. first_leaf: int32[T].
     features: inputs of the booster, of which the last `horizons` hold the bin's number. classes: trees
     of one round (1 unless multi-class).
     """
 
-    root: Int32Array
-    first_leaf: Int32Array
-    feature: Int32Array
-    flags: Int32Array
-    left: Int32Array
-    right: Int32Array
-    threshold: FloatArray
-    leaf: FloatArray
+    nodes: Nodes
     features: int
     classes: int
-    horizons: int = 1
+    horizons: int
+    _masks: LeafMasks = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "_masks", make_leaf_masks(self.nodes, self.features - self.horizons)
+        )
 
     def predict_bins(self, X: FloatArray, bins: int) -> FloatArray:
         """Return raw scores float64[n, bins, classes] for rows X float64[n, F] and bins 0..bins-1.
@@ -62,149 +62,89 @@ class Forest:
                 f"the model takes {own} features, the rows have {X.shape[-1]}.",
                 fix="Score with the features the model was trained on.",
             )
-        rows = np.ascontiguousarray(X, dtype=np.float64)
-        out = np.zeros((len(rows), self.classes, bins))
-        _walk(
-            rows,
-            self.root,
-            self.first_leaf,
-            self.feature,
-            self.flags,
-            self.left,
-            self.right,
-            self.threshold,
-            self.leaf,
-            own,
-            out,
-        )
+        out = np.empty((len(X), self.classes, bins))
+        sum_leaves(np.ascontiguousarray(X, dtype=np.float64), self._masks, out)
         return out.transpose(0, 2, 1)
 
     def predict(self, X: FloatArray) -> FloatArray:
         """Return raw scores float64[n] of a single-output booster without a bin among its inputs."""
-        shell = replace(self, features=self.features + 1, horizons=1)
-        return np.asarray(shell.predict_bins(X, 1)[:, 0, 0], dtype=np.float64)
+        return self.predict_bins(X, 1)[:, 0, 0]
 
 
-@njit(cache=True, nogil=True)
-def _walk(X, root, first_leaf, feature, flags, left, right, threshold, leaf, own, out):  # type: ignore[no-untyped-def]  # noqa: PLR0912 - compiled by numba: one loop, no calls
-    n, classes, bins = out.shape
-    nodes = np.empty(256, np.int32)
-    lows = np.empty(256, np.int32)
-    highs = np.empty(256, np.int32)
-    for start in range(0, n, _ROWS_AT_ONCE):
-        stop = min(n, start + _ROWS_AT_ONCE)
-        for t in range(len(root)):
-            c = t % classes
-            base = first_leaf[t]
-            if root[t] < 0:
-                for i in range(start, stop):
-                    for k in range(bins):
-                        out[i, c, k] += leaf[base]
-                continue
-            for i in range(start, stop):
-                depth = 1
-                nodes[0], lows[0], highs[0] = root[t], 0, bins
-                while depth > 0:
-                    depth -= 1
-                    node, low, high = nodes[depth], lows[depth], highs[depth]
-                    while node >= 0:
-                        f = feature[node]
-                        if f >= own:  # the bin's number
-                            cut = min(max(np.int32(np.floor(threshold[node])) + 1, low), high)
-                            if cut == low:
-                                node = right[node]
-                            elif cut == high:
-                                node = left[node]
-                            else:  # the range parts: the right half waits, the left goes on
-                                nodes[depth], lows[depth], highs[depth] = right[node], cut, high
-                                depth += 1
-                                high = cut
-                                node = left[node]
-                            continue
-                        x = X[i, f]
-                        missing = (flags[node] >> 2) & 3
-                        if np.isnan(x) and missing != 2:
-                            x = 0.0
-                        if (missing == 1 and abs(x) <= _ZERO) or (missing == 2 and np.isnan(x)):
-                            go_left = (flags[node] & 2) > 0
-                        else:
-                            go_left = x <= threshold[node]
-                        node = left[node] if go_left else right[node]
-                    value = leaf[base + ~node]
-                    for k in range(low, high):
-                        out[i, c, k] += value
+def parse_forest(text: str, *, by_bin: bool = True) -> Forest:
+    """Read LightGBM's text model; `by_bin`: its last inputs, named so or else one, hold the bin's number.
 
-
-def parse_forest(text: str) -> Forest:
-    """Read LightGBM's text model. Raises ModelError when it is not one, or not one of ours."""
+    Raises ModelError when it is not one, or not one of ours.
+    """
     header, *blocks = text.split("\nTree=")
     head = _pairs(header)
     try:
         features = int(head["max_feature_idx"]) + 1
         classes = int(head["num_tree_per_iteration"])
         names = head["feature_names"].split()
-        horizons = max(1, sum(name.startswith(HORIZON) for name in names))
     except (KeyError, ValueError) as error:
         raise ModelError("the trees' header is damaged.") from error
     if not blocks or len(blocks) > _MAX_TREES or not 1 <= classes <= 64:
         raise ModelError("the trees are damaged.")
-    node_parts: dict[str, list[NDArray[np.float64]]] = {
-        key: []
-        for key in ("split_feature", "decision_type", "left_child", "right_child", "threshold")
+    parts: dict[str, list[FloatArray]] = {
+        key: [] for key in (*_PER_NODE, "leaf_value", "leaf_count")
     }
-    leaves: list[FloatArray] = []
     root = np.full(len(blocks), -1, np.int32)
-    first_leaf = np.zeros(len(blocks), np.int32)
-    n_nodes = n_leaves = 0
+    leaves = np.zeros(len(blocks) + 1, np.int64)
+    first = 0
     for t, block in enumerate(blocks):
-        tree = _pairs(block.split("\n\n", 1)[0])
-        try:
-            count = int(tree["num_leaves"])
-            if not 1 <= count <= 65_536 or tree.get("num_cat", "0") != "0":
-                raise ModelError("a tree has an impossible size.")
-            values = _numbers(tree["leaf_value"], count)
-            first_leaf[t] = n_leaves
-            leaves.append(values)
-            n_leaves += count
-            if count == 1:
-                continue
-            part = {key: _numbers(tree[key], count - 1) for key in node_parts}
-        except (KeyError, ValueError) as error:
-            raise ModelError("a tree is damaged.") from error
-        own = np.arange(count - 1)
+        tree = _tree(block, features)
+        leaves[t + 1] = len(tree["leaf_value"])
+        if leaves[t + 1] > 1:
+            root[t] = first
         for side in ("left_child", "right_child"):
-            child = part[side]
-            inner = child >= 0
-            if (
-                np.any(child >= count - 1)
-                or np.any(child < -count)
-                or np.any(child[inner] <= own[inner])
-            ):
-                raise ModelError("a tree's nodes do not form a tree.")
-            part[side] = np.where(inner, child + n_nodes, child)
-        if np.any(part["split_feature"] < 0) or np.any(part["split_feature"] >= features):
-            raise ModelError("a tree splits on a feature that does not exist.")
-        if np.any((part["decision_type"].astype(np.int64) & 1) != 0):
-            raise ModelError("a tree has a categorical split, which this code never makes.")
-        for key, parts in node_parts.items():
-            parts.append(part[key])
-        root[t] = n_nodes
-        n_nodes += count - 1
-    joined = {k: np.concatenate(v) if v else np.zeros(0) for k, v in node_parts.items()}
-    as_int = {k: joined[k].astype(np.int32) for k in joined if k != "threshold"}
-    return Forest(
+            tree[side] = np.where(tree[side] >= 0, tree[side] + first, tree[side])
+        first += len(tree["threshold"])
+        for key, column in tree.items():
+            parts[key].append(column)
+    joined = {key: np.concatenate(columns) for key, columns in parts.items()}
+    real = ("threshold", "leaf_value")
+    whole = {key: column.astype(np.int32) for key, column in joined.items() if key not in real}
+    nodes = Nodes(
         root=root,
-        first_leaf=first_leaf,
-        feature=as_int["split_feature"],
-        flags=as_int["decision_type"],
-        left=as_int["left_child"],
-        right=as_int["right_child"],
-        threshold=np.ascontiguousarray(joined["threshold"]),
-        leaf=np.ascontiguousarray(np.concatenate(leaves)),
-        features=features,
-        classes=classes,
-        horizons=horizons,
+        first_leaf=np.cumsum(leaves).astype(np.int32),
+        feature=whole["split_feature"],
+        flags=whole["decision_type"],
+        left=whole["left_child"],
+        right=whole["right_child"],
+        threshold=joined["threshold"],
+        examples=whole["internal_count"],
+        leaf=joined["leaf_value"],
+        leaf_examples=whole["leaf_count"],
     )
+    horizons = max(1, sum(name.startswith(HORIZON) for name in names)) if by_bin else 0
+    return Forest(nodes, features, classes, horizons)
+
+
+def _tree(block: str, features: int) -> dict[str, FloatArray]:
+    """Return one tree's columns, its nodes' and its leaves'."""
+    fields = _pairs(block.split("\n\n", 1)[0])
+    try:
+        count = int(fields["num_leaves"])
+        if not 1 <= count <= _MAX_LEAVES or fields.get("num_cat", "0") != "0":
+            raise ModelError("a tree has an impossible size.")
+        tree = {"leaf_value": _numbers(fields["leaf_value"], count)}
+        if count == 1:  # LightGBM says nothing else of it
+            return tree | {key: np.zeros(0) for key in _PER_NODE} | {"leaf_count": np.ones(1)}
+        tree["leaf_count"] = _numbers(fields["leaf_count"], count)
+        tree |= {key: _numbers(fields[key], count - 1) for key in _PER_NODE}
+    except (KeyError, ValueError) as error:
+        raise ModelError("a tree is damaged.") from error
+    children = np.concatenate([tree["left_child"], tree["right_child"]])
+    each_once = np.concatenate([np.arange(-count, 0), np.arange(1, count - 1)])
+    older = np.tile(np.arange(count - 1), 2) >= children
+    if np.any(np.sort(children) != each_once) or np.any(older & (children >= 0)):
+        raise ModelError("a tree's nodes do not form a tree.")
+    if np.any(tree["split_feature"] < 0) or np.any(tree["split_feature"] >= features):
+        raise ModelError("a tree splits on a feature that does not exist.")
+    if np.any(tree["decision_type"].astype(np.int64) & 1):
+        raise ModelError("a tree has a categorical split, which this code never makes.")
+    return tree
 
 
 def _pairs(block: str) -> dict[str, str]:

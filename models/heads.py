@@ -38,7 +38,8 @@ class Heads:
     forests: tuple[Forest, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "forests", tuple(parse_forest(text) for text in self.texts))
+        forests = tuple(parse_forest(text, by_bin=False) for text in self.texts)
+        object.__setattr__(self, "forests", forests)
 
     def mean_h(self, X: FloatArray) -> FloatArray:
         """Return the heads' mean of min(life, cap), float64[n]."""

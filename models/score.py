@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -111,56 +112,71 @@ def score(
     p = predict(bundle, X)
     young: NDArray[np.bool_] = _history_h(table.catalogue, X) < settings.min_history_h
     known = p.known & ~young
-    status = _no_window(bundle) if p.curves is None else "ok"
-    p_fail = horizons = survival = None
+    told = _told(bundle, p)
     explained: dict[int, FloatArray] = {}
-    if p.curves is not None:
-        horizons = [h for h in HORIZONS_H if h <= p.curves.horizon_h]
-        p_fail = np.clip(p.curves.p_fail(horizons), 0.0, 1.0)
-        survival = np.clip(p.curves.survival, 0.0, 1.0)  # despite rounding
-        if explain_above is not None and settings.drivers:
-            worth = known & ((p_fail[:, -1] >= explain_above) | (np.nan_to_num(p.deviation) >= 1))
-            rows = np.flatnonzero(worth)
-            if len(rows):
-                shares = contributions(bundle, X[rows], p.curves.take(rows))
-                explained = dict(zip(rows.tolist(), shares, strict=True))
+    if p.curves is not None and explain_above is not None and settings.drivers:
+        likely = np.array([max((p_fail or {}).values(), default=0.0) for _, p_fail, _, _ in told])
+        worth = (likely >= explain_above) | (np.nan_to_num(p.deviation) >= 1)
+        rows = np.flatnonzero(known & worth)
+        if len(rows):
+            shares = contributions(bundle, X[rows], p.curves.take(rows))
+            explained = dict(zip(rows.tolist(), shares, strict=True))
+    status = _no_window(bundle) if p.curves is None else "ok"
+    deviations = [None if np.isnan(d) else round(d, 4) for d in p.deviation.tolist()]
+    assets, moments = table.assets.tolist(), table.ts_ms.tolist()
     out = []
-    for i in range(len(X)):
-        deviation = None if np.isnan(p.deviation[i]) else round(float(p.deviation[i]), 4)
+    for i, enough in enumerate(known.tolist()):
+        survival, p_fail, quantiles_h, mode = told[i] if enough else _NOTHING
         why: tuple[Driver, ...] = ()
-        curve = None
-        if known[i] and p.curves is not None and p_fail is not None and survival is not None:
-            curve = survival[i]
-            if i in explained:
-                why = drivers(
-                    bundle.catalogue, bundle.reference, X[i], explained[i], settings.drivers
-                )
-        elif known[i] and (deviation or 0.0) >= 1:
+        if i in explained:
+            why = drivers(bundle.catalogue, bundle.reference, X[i], explained[i], settings.drivers)
+        elif enough and survival is None and (deviations[i] or 0.0) >= 1:
             why = deviation_drivers(bundle, X[i], settings.drivers)
-        whole = curve is not None and p_fail is not None and p.windows_h is not None
         out.append(
             Assessment(
-                asset=str(table.assets[i]),
-                ts_ms=int(table.ts_ms[i]),
-                status=status if known[i] else "insufficient_data",
-                edges_h=p.curves.edges_h if p.curves is not None and curve is not None else None,
-                survival=curve,
-                p_fail=dict(zip(horizons or [], p_fail[i].tolist(), strict=True))
-                if whole and p_fail is not None
-                else None,
-                quantiles_h=_triple(p.windows_h[i]) if whole and p.windows_h is not None else None,
-                beyond_horizon=bool(
-                    whole and p.windows_h is not None and np.isinf(p.windows_h[i, 1])
-                ),
-                mode=_mode(bundle, p.modes, i) if whole else None,
+                asset=assets[i],
+                ts_ms=moments[i],
+                status=status if enough else "insufficient_data",
+                edges_h=p.curves.edges_h if p.curves is not None and enough else None,
+                survival=survival,
+                p_fail=p_fail,
+                quantiles_h=quantiles_h,
+                beyond_horizon=quantiles_h is not None and math.isinf(quantiles_h[1]),
+                mode=mode,
                 drivers=why,
-                deviation=deviation if known[i] else None,
+                deviation=deviations[i] if enough else None,
                 model_id=bundle.model_id,
                 trained_ms=bundle.trained_ms,
-                note=_note(bundle, known=bool(known[i]), young=bool(young[i])),
+                note=_note(bundle, known=enough, young=bool(young[i])),
             )
         )
     return out
+
+
+#: What a curve tells of a row: survival, p_fail, quantiles, mode.
+_Told = tuple[
+    FloatArray | None,
+    dict[int, float] | None,
+    tuple[float, float, float] | None,
+    tuple[str, float] | None,
+]
+_NOTHING: _Told = (None, None, None, None)
+
+
+def _told(bundle: Bundle, p: Predictions) -> list[_Told]:
+    """Return what the curve of each row tells; nothing without curves."""
+    if p.curves is None or p.windows_h is None:
+        return [_NOTHING] * len(p.known)
+    survival = np.clip(p.curves.survival, 0.0, 1.0)  # despite rounding
+    horizons = [h for h in HORIZONS_H if h <= p.curves.horizon_h]
+    p_fail = np.clip(p.curves.p_fail(horizons), 0.0, 1.0)
+    modes: list[tuple[str, float] | None] = [None] * len(survival)
+    if bundle.modes is not None and p.modes is not None and bundle.modes.codes:
+        codes = [bundle.modes.codes[best] for best in p.modes.argmax(axis=1).tolist()]
+        modes = list(zip(codes, p.modes.max(axis=1).tolist(), strict=True))
+    likely = (dict(zip(horizons, row, strict=True)) for row in p_fail.tolist())
+    windows = (tuple(row) for row in p.windows_h.tolist())
+    return list(zip(survival, likely, windows, modes, strict=True))
 
 
 def matching(bundle: Bundle, table: FeatureTable) -> FeatureTable:
@@ -205,17 +221,6 @@ def _note(bundle: Bundle, *, known: bool, young: bool) -> str:
     if bundle.hazard is None:
         return f"{bundle.why_no_window} By age alone: {bundle.lifetime.sentence()}"
     return ""
-
-
-def _triple(row: FloatArray) -> tuple[float, float, float]:
-    return float(row[0]), float(row[1]), float(row[2])
-
-
-def _mode(bundle: Bundle, modes: FloatArray | None, i: int) -> tuple[str, float] | None:
-    if bundle.modes is None or modes is None or not bundle.modes.codes:
-        return None
-    best = int(np.argmax(modes[i]))
-    return bundle.modes.codes[best], float(modes[i, best])
 
 
 def newest(table: FeatureTable) -> FeatureTable:

@@ -19,6 +19,8 @@ from serve.assess import to_risk
 from serve.messages import encode
 from serve.settings import ServeSettings
 
+_TICK = 1_000  # machines judged at a time
+
 
 def _risks(
     bundle: Bundle, table: FeatureTable, data: Turbofans, settings: ModelSettings
@@ -48,7 +50,10 @@ def scoring(bundle: Bundle, data: Turbofans, rows: int) -> dict[str, float]:
     settings = ModelSettings()
     fleet = data.test.take(np.resize(np.arange(len(data.test)), rows))
     began, busy = time.perf_counter(), time.thread_time()
-    sent = [encode(risk_to_dict(r)) for r in _risks(bundle, fleet, data, settings)]
+    sent: list[bytes] = []
+    for first in range(0, rows, _TICK):
+        some = fleet.take(np.arange(first, min(first + _TICK, rows)))
+        sent += [encode(risk_to_dict(r)) for r in _risks(bundle, some, data, settings)]
     messages, messages_cpu = time.perf_counter() - began, time.thread_time() - busy
     plain, plain_cpu, explained = [], [], []
     score(bundle, single.take([0]), settings)
