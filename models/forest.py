@@ -22,6 +22,8 @@ _MAX_TREES = 20_000
 #: How the names of inputs that hold the bin's number begin in a model's text.
 HORIZON = "horizon_"
 _MAX_LEAVES = 1024
+_MOST = np.iinfo(np.int32).max
+_REAL = ("threshold", "leaf_value")  # all others are whole numbers
 _PER_NODE = (
     "split_feature",
     "decision_type",
@@ -103,8 +105,7 @@ def parse_forest(text: str, *, by_bin: bool = True) -> Forest:
         for key, column in tree.items():
             parts[key].append(column)
     joined = {key: np.concatenate(columns) for key, columns in parts.items()}
-    real = ("threshold", "leaf_value")
-    whole = {key: column.astype(np.int32) for key, column in joined.items() if key not in real}
+    whole = {key: column.astype(np.int32) for key, column in joined.items() if key not in _REAL}
     nodes = Nodes(
         root=root,
         first_leaf=np.cumsum(leaves).astype(np.int32),
@@ -131,8 +132,8 @@ def _tree(block: str, features: int) -> dict[str, FloatArray]:
         tree = {"leaf_value": _numbers(fields["leaf_value"], count)}
         if count == 1:  # LightGBM says nothing else of it
             return tree | {key: np.zeros(0) for key in _PER_NODE} | {"leaf_count": np.ones(1)}
-        tree["leaf_count"] = _numbers(fields["leaf_count"], count)
-        tree |= {key: _numbers(fields[key], count - 1) for key in _PER_NODE}
+        tree["leaf_count"] = _numbers(fields["leaf_count"], count, real=False)
+        tree |= {key: _numbers(fields[key], count - 1, real=key in _REAL) for key in _PER_NODE}
     except (KeyError, ValueError) as error:
         raise ModelError("a tree is damaged.") from error
     children = np.concatenate([tree["left_child"], tree["right_child"]])
@@ -151,8 +152,10 @@ def _pairs(block: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
-def _numbers(text: str, count: int) -> FloatArray:
+def _numbers(text: str, count: int, real: bool = True) -> FloatArray:
     values = np.array(text.split(), dtype=np.float64)
+    if not real and (np.any(np.abs(values) > _MOST) or np.any(values % 1)):
+        raise ValueError("not whole")
     if len(values) != count or np.any(np.isnan(values)):
         raise ValueError("wrong count")
     return values
