@@ -26,6 +26,7 @@ from models.calibrate import WindowLevels
 from models.deviation import DeviationModel, deviation_from_dict, deviation_to_dict
 from models.hazard import HazardModel
 from models.heads import Heads
+from models.horizons import HorizonBoosters, horizons_from_dict, horizons_to_dict
 from models.lifetime import Lifetime
 from models.modes import ModeModel
 from models.prior import Prior, prior_from_dict, prior_to_dict
@@ -35,7 +36,8 @@ FloatArray = NDArray[np.float64]
 
 #: 2: a hazard may have a prior, which readers of 1 would leave out. 3: so for heads of an unknown past.
 #: 4: a prior's slopes may drift over the horizon, which readers of 3 would not see.
-FORMAT = 4
+#: 5: boosters of single horizons bend the curve, which readers of 4 would leave out.
+FORMAT = 5
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024
@@ -50,6 +52,7 @@ class Bundle:
     calibration, settings, seed, code version. `regime`: the features' fitted object, as its JSON.
     `late_windows`: levels for machines with an unknown past, None where nothing was known of such.
     `late_heads`: heads for those machines alone, None where they do not help or nothing was known.
+    `horizons`: boosters of single horizons, None where they bring nothing.
     `prior`: what deviation and age add to the hazard, None where its trees speak alone.
     `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
     """
@@ -71,6 +74,7 @@ class Bundle:
     late_windows: WindowLevels | None = None
     late_heads: Heads | None = None
     prior: Prior | None = None
+    horizons: HorizonBoosters | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -147,6 +151,8 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
         }
     if bundle.prior is not None:
         manifest["prior"] = prior_to_dict(bundle.prior)
+    if bundle.horizons is not None:
+        manifest["horizons"] = horizons_to_dict(bundle.horizons, files)
     for name, w in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
         if w is not None:
             manifest[name] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
@@ -268,7 +274,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     )
     if len(reference) != len(features):
         raise ValueError("reference shape")
-    hazard = prior = modes = None
+    hazard = prior = horizons = modes = None
     if m["hazard"] is not None:
         h = m["hazard"]
         texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
@@ -285,6 +291,9 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
             raise ValueError("hazard features")
         if m.get("prior") is not None:
             prior = prior_from_dict(m["prior"], hazard.bins)
+        if m.get("horizons") is not None:
+            last_h = float(edges[-1])
+            horizons = horizons_from_dict(m["horizons"], files, len(features), last_h)
     windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
     heads = _heads(m["heads"], "head", files, len(features))
     late_heads = _heads(m.get("late_heads"), "late-head", files, len(features))
@@ -314,6 +323,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         late_windows=late_windows,
         late_heads=late_heads,
         prior=prior,
+        horizons=horizons,
     )
 
 

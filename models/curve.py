@@ -6,6 +6,7 @@ Past the last edge nothing is claimed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,30 @@ class SurvivalCurves:
         safe = np.where(rate > 1e-9, rate, 1.0)
         piece = np.where(rate > 1e-9, (s[:, :-1] - s[:, 1:]) / safe, s[:, :-1])
         return np.asarray(piece @ np.diff(edges), dtype=np.float64)
+
+    def through(self, hours: Sequence[float], p_fail: FloatArray) -> SurvivalCurves:
+        """Return curves that give these probabilities p_fail float64[n, h] at rising hours.
+
+        The hazard of all bins since the bin of the hour before is scaled alike; past the last hour it is
+        left. Of several hours within a bin the first counts.
+        """
+        edges = self.edges_h
+        log_s = np.log(np.maximum(self.survival, _TINY))
+        step = np.maximum(-np.diff(log_s, axis=1), _TINY)  # of each bin; none could not be scaled
+        done, begin = np.zeros(len(step)), 0
+        for j, h in enumerate(hours):
+            last = int(np.searchsorted(edges, h)) - 1  # the bin that holds it
+            if last < begin:
+                continue
+            share = (h - edges[last]) / (edges[last + 1] - edges[last])
+            wanted = np.maximum(-np.log1p(-np.minimum(p_fail[:, j], 1 - _TINY)) - done, 0.0)
+            part = step[:, begin : last + 1]
+            own = part[:, :-1].sum(axis=1) + share * part[:, -1]
+            part *= (wanted / own)[:, None]
+            done += part.sum(axis=1)
+            begin = last + 1
+        total = np.cumsum(np.column_stack([np.zeros(len(step)), step]), axis=1)
+        return SurvivalCurves(edges, np.exp(-total))
 
     def rescaled(self, factor: FloatArray) -> SurvivalCurves:
         """Return curves whose time runs `factor` times slower, float64[n] > 0 (accelerated life).

@@ -81,6 +81,8 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     if bundle.prior is not None:
         logits = bundle.prior.blend(logits, known_of(deviation, age))
     curves = bundle.hazard.curves_of(logits)
+    if bundle.horizons is not None:
+        curves = bundle.horizons.blend(X, curves)
     if bundle.heads is not None:
         curves = bundle.heads.blend(X, curves)
     late = np.isnan(age)

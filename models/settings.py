@@ -106,6 +106,10 @@ class ModelSettings(BaseModel):
         gt=0,
         description="Cap of the heads' remaining life; none: 0.8 of the horizon.",
     )
+    horizons: bool = Field(
+        default=True,
+        description="Boosters of single horizons beside the hazard, where held-out lives gain by them.",
+    )
     midlife_share: float = Field(
         default=0.6,
         ge=0,

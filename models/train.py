@@ -104,6 +104,7 @@ def train(
         trained_ms=now_ms,
         hazard=core.hazard if core else None,
         prior=core.prior if core else None,
+        horizons=core.horizons if core else None,
         windows=core.windows if core else None,
         late_windows=core.late_windows if core else None,
         late_heads=core.late_heads if core else None,

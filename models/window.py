@@ -30,6 +30,7 @@ from models.deviation import DeviationModel
 from models.hazard import Fit, HazardModel, as_input, fit_member
 from models.headfit import fit_all_heads
 from models.heads import Heads, head_cap_h
+from models.horizons import HorizonBoosters, fit_horizons
 from models.labels import Labels
 from models.metrics import JUDGED_H, rmse, summary
 from models.midlife import late_examples, late_windows
@@ -55,12 +56,14 @@ class TrainingData:
 class WindowModel:
     """The fitted parts and what the manifest says of them.
 
-    prior: what deviation and age add; None when the trees are best alone. late_windows, late_heads: levels
+    prior: what deviation and age add; None when the trees are best alone. horizons: boosters of single
+    horizons; None where they bring nothing. late_windows, late_heads: levels
     and heads for machines with an unknown past; None when there was nothing to find them on.
     """
 
     hazard: HazardModel
     prior: Prior | None
+    horizons: HorizonBoosters | None
     windows: WindowLevels
     late_windows: WindowLevels | None
     heads: Heads | None
@@ -117,6 +120,19 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         calibration.slope,
         calibration.tilt,
     )
+    every, of = [examples, *late[:1]], place
+    if extra is not None:
+        of = np.concatenate([place, len(rows) + np.arange(len(extra.row))])
+    horizons, curves = fit_horizons(
+        judged_X,
+        oof,
+        joined(*(part.landmarks for part in every)),
+        of,
+        labels.life[np.concatenate([part.row for part in every])],
+        curves,
+        settings,
+        tell,
+    )
     heads, late_heads, curves = fit_all_heads(
         judged_X, ttf, observed, oof, curves, late, settings, tell
     )
@@ -154,10 +170,13 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "midlife_heads": 0 if late_heads is None else len(late_heads.texts),
         "calibration": asdict(calibration),
         "prior": {"share_of_trees": 1.0 if prior is None else round(prior.share, 2)},
+        "horizons": {}
+        if horizons is None
+        else dict(zip(map(str, horizons.hours), horizons.shares, strict=True)),
         "findings": leaning,
     }
     tell("done", 1.0)
-    return WindowModel(hazard, prior, windows, late_levels, heads, late_heads, lineage)
+    return WindowModel(hazard, prior, horizons, windows, late_levels, heads, late_heads, lineage)
 
 
 def _metrics(

@@ -87,3 +87,25 @@ def test_offsets_are_kaplan_meier() -> None:
     hazard = 1 / (1 + np.exp(-bin_offsets(periods, 3)))
     assert hazard[0] == pytest.approx(30.5 / 101)
     assert hazard[2] == pytest.approx(0.5 / 71)
+
+
+@given(
+    st.lists(st.floats(0, 0.9), min_size=6, max_size=6),
+    st.lists(st.floats(1e-4, 0.999), min_size=3, max_size=3).map(sorted),
+)
+def test_a_curve_is_bent_through_probabilities(hazards: list[float], wanted: list[float]) -> None:
+    edges = np.array([0.0, 5.0, 10.0, 30.0, 50.0, 100.0, 200.0])
+    curves = from_hazards(edges, np.array([hazards]))
+    hours = (8.0, 30.0, 60.0)  # within a bin, on an edge, within one
+    bent = curves.through(hours, np.array([wanted]))
+    assert bent.p_fail(8.0)[0, 0] == pytest.approx(wanted[0], rel=1e-6)
+    assert bent.p_fail(30.0)[0, 0] >= wanted[1] - 1e-6
+    if (
+        bent.p_fail(10.0)[0, 0] < wanted[1]
+    ):  # the bin of 8 h does not reach past what is wanted at 30 h
+        assert bent.p_fail(30.0)[0, 0] == pytest.approx(wanted[1], rel=1e-6)
+    assert np.all(np.diff(bent.survival) <= 0)
+    past = slice(-2, None)  # the hazard past the last hour's bin is as it was
+    if hazards[-1] < 0.9 and bent.survival[0, -1] > 1e-6:
+        ratio = [c.survival[0, past][1] / c.survival[0, past][0] for c in (curves, bent)]
+        assert ratio[0] == pytest.approx(ratio[1], rel=1e-4)

@@ -1,0 +1,183 @@
+"""Boosters that are asked one published horizon each, blended into the curve at that horizon.
+
+The hazard answers for 24 h by its bins up to there, each learned from the few that failed in it. Where a
+fault announces itself so long ahead and no longer, one question put to all of them at once is answered
+better. Such a booster joins only where held-out lives gain by it, and with the weight they gain most by. The
+curve is bent to pass through its answers, so that every number given still comes from one curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bins import FloatArray
+from models.crossfit import CrossFit, Progress, at_once
+from models.curve import SurvivalCurves
+from models.forest import Forest, parse_forest
+from models.hazard import DATA_PARAMETERS, Landmarks, parameters
+from models.settings import ModelSettings
+from plant.risk import HORIZONS_H
+
+_ROUNDS = 150
+_OWN: dict[str, object] = {
+    "objective": "binary",
+    "num_leaves": 15,
+    "learning_rate": 0.06,
+    "max_bin": 255,
+}
+_SHARES = (0.25, 0.5, 0.75, 1.0)
+_MIN_LIVES = 20
+#: Held-out loss must fall by so much, and by so many standard errors over lives.
+_WORTH, _SURE = 0.01, 2.0
+_LEAST = 1e-6  # of a probability, before its log-odds are taken
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HorizonBoosters:
+    """hours: rising; texts: one booster each; shares: the booster's weight in the log-odds there."""
+
+    hours: tuple[float, ...]
+    texts: tuple[str, ...]
+    shares: tuple[float, ...]
+    forests: tuple[Forest, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        forests = tuple(parse_forest(text, by_bin=False) for text in self.texts)
+        object.__setattr__(self, "forests", forests)
+
+    def blend(self, X: FloatArray, curves: SurvivalCurves) -> SurvivalCurves:
+        """Return the curves of rows float64[n, F], bent to what both say at each horizon."""
+        scores = np.column_stack([forest.predict(X) for forest in self.forests])
+        return _blend(curves, self.hours, scores, np.array(self.shares))
+
+
+def _blend(
+    curves: SurvivalCurves, hours: tuple[float, ...], scores: FloatArray, shares: FloatArray
+) -> SurvivalCurves:
+    z = (1 - shares) * _log_odds(curves.p_fail(hours)) + shares * scores
+    return curves.through(hours, 1.0 / (1.0 + np.exp(-z)))
+
+
+def _log_odds(p: FloatArray) -> FloatArray:
+    p = np.clip(p, _LEAST, 1 - _LEAST)
+    return np.log(p) - np.log1p(-p)
+
+
+def fit_horizons(
+    X: FloatArray,
+    oof: CrossFit,
+    marks: Landmarks,
+    row: NDArray[np.int64],
+    life: NDArray[np.int64],
+    curves: SurvivalCurves,
+    settings: ModelSettings,
+    tell: Progress,
+) -> tuple[HorizonBoosters | None, SurvivalCurves]:
+    """Return the boosters that are worth it, None without any, and the held-out curves with them.
+
+    X: float64[n, F], with held-out `curves` and folds; marks: the examples, each of a row of X and of a life,
+    int64[m]. An example whose answer is not known is left out, never taken for a no.
+    """
+    hours = tuple(float(h) for h in HORIZONS_H if h < curves.horizon_h)
+    known = [(marks.event & (marks.ttf_h <= h)) | (marks.ttf_h > h) for h in hours]
+    failed = [marks.event & (marks.ttf_h <= h) for h in hours]
+    asked = [j for j in range(len(hours)) if len(np.unique(life[failed[j]])) >= _MIN_LIVES]
+    if not (settings.horizons and asked):
+        return None, curves
+    rounds = oof.folds + 1  # each fold left out in turn, then none
+    fold = oof.fold[row]
+
+    def fit(i: int) -> str:
+        j, k = asked[i // rounds], i % rounds
+        part = known[j] & (fold != k)
+        return _fit(marks.take(part), failed[j][part], settings)
+
+    count = len(asked) * rounds
+    texts = at_once(fit, count, settings.threads, lambda i: tell(f"horizon {i} of {count}", 0.95))
+    kept: list[tuple[float, str, float, FloatArray]] = []
+    for place, j in enumerate(asked):
+        own = texts[place * rounds : (place + 1) * rounds]
+        scores = np.zeros(len(X))
+        for k in range(rounds - 1):
+            inside = oof.fold == k
+            scores[inside] = parse_forest(own[k], by_bin=False).predict(X[inside])
+        use = known[j]
+        base = _log_odds(curves.p_fail(hours[j])[:, 0])
+        share = _share(
+            base[row[use]], scores[row[use]], failed[j][use], marks.weight[use], life[use]
+        )
+        if share > 0:
+            kept.append((hours[j], own[-1], share, scores))
+    if not kept:
+        return None, curves
+    at, chosen, shares, held_out = zip(*kept, strict=True)
+    return (
+        HorizonBoosters(at, chosen, shares),
+        _blend(curves, at, np.column_stack(held_out), np.array(shares)),
+    )
+
+
+def _fit(marks: Landmarks, failed: NDArray[np.bool_], settings: ModelSettings) -> str:
+    params = parameters(settings, settings.seed, len(marks.X), marks.X.shape[1]) | _OWN
+    data = lgb.Dataset(
+        marks.X.astype(np.float32),
+        failed.astype(np.float64),
+        weight=marks.weight,
+        params={key: params[key] for key in DATA_PARAMETERS},
+    )
+    return str(lgb.train(params, data, _ROUNDS).model_to_string(importance_type="gain"))
+
+
+def _share(
+    base: FloatArray,
+    scores: FloatArray,
+    failed: NDArray[np.bool_],
+    weight: FloatArray,
+    life: NDArray[np.int64],
+) -> float:
+    """Return the weight of a booster in the log-odds, 0 where held-out lives do not surely gain by it."""
+
+    def loss(share: float) -> FloatArray:
+        z = (1 - share) * base + share * scores
+        one = weight * (np.logaddexp(0.0, z) - failed * z)
+        return np.asarray(np.bincount(number, weights=one), dtype=np.float64)
+
+    _, number = np.unique(life, return_inverse=True)
+    alone = loss(0.0)
+    best = min(_SHARES, key=lambda share: float(loss(share).sum()))
+    gain = alone - loss(best)
+    error = float(np.std(gain, ddof=1)) * np.sqrt(len(gain))
+    worth = gain.sum() > max(_WORTH * float(alone.sum()), _SURE * error)
+    return best if worth else 0.0
+
+
+def horizons_to_dict(boosters: HorizonBoosters, files: dict[str, bytes]) -> dict[str, Any]:
+    """Return what the manifest says of them, and add a file for each."""
+    for i, text in enumerate(boosters.texts):
+        files[f"horizon-{i}.txt"] = text.encode()
+    return {"hours": list(boosters.hours), "shares": list(boosters.shares)}
+
+
+def horizons_from_dict(
+    d: Mapping[str, Any], files: Mapping[str, bytes], features: int, last_h: float
+) -> HorizonBoosters:
+    """Read `horizons_to_dict`'s result, for curves up to `last_h`.
+
+    Raises ValueError or KeyError when it is damaged.
+    """
+    hours, shares = (tuple(float(v) for v in d[name]) for name in ("hours", "shares"))
+    texts = tuple(files[f"horizon-{i}.txt"].decode() for i in range(len(hours)))
+    if not hours or len(shares) != len(hours) or not all(0 < share <= 1 for share in shares):
+        raise ValueError("horizon shares")
+    if not (np.all(np.diff([0.0, *hours]) > 0) and hours[-1] < last_h):
+        raise ValueError("horizon hours")
+    found = HorizonBoosters(hours, texts, shares)
+    if any(forest.features != features or forest.classes != 1 for forest in found.forests):
+        raise ValueError("horizon features")
+    return found
