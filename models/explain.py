@@ -19,6 +19,7 @@ from models.bins import FloatArray
 from models.bundle import Bundle
 from models.columns import changes
 from models.curve import SurvivalCurves
+from models.horizons import HorizonBoosters
 from models.prior import Prior, known_of
 from models.shapley import shapley
 from plant.risk import Driver
@@ -29,7 +30,8 @@ _NOT_DRIVERS = {"asset"}  # age says "it is old", which no sensor shows; it is n
 def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> FloatArray:
     """Return each feature's share of the log-odds in the bin that matters, float64[n, F].
 
-    The trees' share by TreeSHAP, the prior's by how far each column is from healthy.
+    The trees' share by TreeSHAP, the prior's by how far each column is from healthy. Where a booster of a
+    single horizon speaks for that bin too, its shares of its own log-odds count by its weight.
     """
     if bundle.hazard is None:
         return np.zeros((len(X), len(bundle.features)))
@@ -43,7 +45,22 @@ def contributions(bundle: Bundle, X: FloatArray, curves: SurvivalCurves) -> Floa
     if bundle.prior is not None:
         by_prior = (1 - bundle.prior.share) * _of_prior(bundle, bundle.prior, X, bin_)
         total = bundle.prior.share * total + by_prior
-    return bundle.hazard.slope * total
+    total *= bundle.hazard.slope
+    if bundle.horizons is not None:
+        _with_horizons(bundle.horizons, X, curves.edges_h[bin_], total)
+    return total
+
+
+def _with_horizons(
+    boosters: HorizonBoosters, X: FloatArray, begin_h: FloatArray, total: FloatArray
+) -> None:
+    """Blend in the shares of the booster that speaks for each row's bin, from begin_h float64[n] on."""
+    before = 0.0
+    for h, forest, share in zip(boosters.hours, boosters.forests, boosters.shares, strict=True):
+        rows = (before <= begin_h) & (begin_h < h)
+        own = shapley(forest, X[rows], np.zeros(int(rows.sum()), np.int64))
+        total[rows] = (1 - share) * total[rows] + share * own
+        before = h
 
 
 def _of_prior(bundle: Bundle, prior: Prior, X: FloatArray, bin_: NDArray[np.int64]) -> FloatArray:

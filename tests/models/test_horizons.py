@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from features.table import FeatureTable
 from models.bundle import Bundle, load, save
 from models.crossfit import CrossFit
 from models.curve import SurvivalCurves
+from models.explain import contributions
 from models.hazard import Landmarks, as_input
 from models.horizons import fit_horizons, horizons_from_dict, horizons_to_dict
 from models.labels import label_rows
@@ -118,6 +120,24 @@ def test_held_out_curves_are_those_of_boosters_that_did_not_see_the_life() -> No
     seen = boosters.blend(marks.X, curves_of(900))
     losses = [brier(c.p_fail(24.0)[:, 0], marks.ttf_h, marks.event, 24.0) for c in (held_out, seen)]
     assert losses[0] > 1.05 * losses[1]
+
+
+def test_drivers_are_also_those_of_the_booster_that_speaks(asked: Bundle) -> None:
+    X = as_input(announced(6)[0].X)
+    curves = predict(asked, X).curves
+    assert curves is not None
+    assert asked.horizons is not None
+    assert asked.horizons.hours == (24.0,)
+    with_it = contributions(asked, X, curves)
+    without = contributions(replace(asked, horizons=None), X, curves)
+    likeliest = np.argmax(-np.diff(curves.survival) / np.diff(curves.edges_h), axis=1)
+    near = curves.edges_h[likeliest] < 24
+    assert 0 < near.sum() < len(X)
+    assert np.array_equal(with_it[~near], without[~near])
+    booster = lgb.Booster(model_str=asked.horizons.texts[0])
+    theirs = np.asarray(booster.predict(X[near], pred_contrib=True))[:, :-1]
+    share = asked.horizons.shares[0]
+    assert np.allclose(with_it[near], (1 - share) * without[near] + share * theirs)
 
 
 def test_a_saved_model_says_the_same(asked: Bundle, tmp_path: Path) -> None:
