@@ -24,11 +24,11 @@ from models.hazard import DATA_PARAMETERS, Landmarks, parameters
 from models.settings import ModelSettings
 from plant.risk import HORIZONS_H
 
-_ROUNDS = 150
+_ROUNDS = 100
 _OWN: dict[str, object] = {
     "objective": "binary",
     "num_leaves": 15,
-    "learning_rate": 0.06,
+    "learning_rate": 0.09,
     "max_bin": 255,
 }
 _SHARES = (0.25, 0.5, 0.75, 1.0)

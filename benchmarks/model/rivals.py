@@ -156,15 +156,16 @@ def _steps(s: Array, times: Array) -> SurvivalCurves:
     return SurvivalCurves(EDGES, np.column_stack([np.ones(len(s)), np.clip(value, 1e-9, 1)]))
 
 
+_TRIED: tuple[Setting, ...] = (
+    {},
+    {"num_leaves": 7},
+    {"learning_rate": 0.02, "min_child_samples": 20},
+    {"max_bin": 255},
+    {"num_leaves": 7, "max_bin": 255},
+)
 RIVALS: dict[str, tuple[Fit, tuple[Setting, ...]]] = {
-    "regression": (
-        regression,
-        ({}, {"num_leaves": 7}, {"learning_rate": 0.02, "min_child_samples": 20}),
-    ),
-    "classifier": (
-        classifier,
-        ({}, {"num_leaves": 7}, {"learning_rate": 0.02, "min_child_samples": 20}),
-    ),
+    "regression": (regression, _TRIED),
+    "classifier": (classifier, _TRIED),
     "xgb_aft": (
         xgb_aft,
         tuple({"aft_loss_distribution_scale": s} for s in (0.35, 0.5, 0.8)),
