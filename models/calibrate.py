@@ -103,7 +103,7 @@ def fit_window_levels(
     thin band takes the levels of all bands together.
     """
     horizon = curves.horizon_h
-    u = 1.0 - _survival_at(curves, np.arange(len(curves)), np.minimum(ttf_h, horizon))
+    u = 1.0 - survival_at(curves, np.arange(len(curves)), np.minimum(ttf_h, horizon))
     _, life = np.unique(life, return_inverse=True)
     per_life = np.bincount(life, weights=weight)
     weight = np.where(weight > 0, weight / np.maximum(per_life[life], 1e-12), 0.0)
@@ -165,7 +165,7 @@ def _band_levels(scores: _Scores, tails: FloatArray, bands: int) -> tuple[FloatA
     return low, high
 
 
-def _survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatArray) -> FloatArray:
+def survival_at(curves: SurvivalCurves, rows: NDArray[np.int64], hours: FloatArray) -> FloatArray:
     """Return each curve's survival at its own time, float64[n]."""
     edges = curves.edges_h
     log_s = np.log(np.maximum(curves.survival, 1e-12))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bins import FloatArray
+from models.calibrate import survival_at
 from models.crossfit import CrossFit, Progress, at_once
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
@@ -26,7 +27,7 @@ from plant.risk import HORIZONS_H
 
 _ROUNDS = 100
 _OWN: dict[str, object] = {
-    "objective": "binary",
+    "objective": "cross_entropy",
     "num_leaves": 15,
     "learning_rate": 0.09,
     "max_bin": 255,
@@ -82,38 +83,34 @@ def fit_horizons(
     """Return the boosters that are worth it, None without any, and the held-out curves with them.
 
     X: float64[n, F], with held-out `curves` and folds; marks: the examples, each of a row of X and of a life,
-    int64[m]. An example whose answer is not known is left out, never taken for a no.
+    int64[m]. What is not known of a censored life is not taken for a no: its held-out curve tells how likely
+    it failed by then, as for heads.
     """
-    hours = tuple(float(h) for h in HORIZONS_H if h < curves.horizon_h)
-    known = [(marks.event & (marks.ttf_h <= h)) | (marks.ttf_h > h) for h in hours]
-    failed = [marks.event & (marks.ttf_h <= h) for h in hours]
-    asked = [j for j in range(len(hours)) if len(np.unique(life[failed[j]])) >= _MIN_LIVES]
+    hours = [float(h) for h in HORIZONS_H if h < curves.horizon_h]
+    failed = {h: _failed_by(h, marks, row, curves) for h in hours}
+    asked = [h for h in hours if len(np.unique(life[failed[h] == 1.0])) >= _MIN_LIVES]
     if not (settings.horizons and asked):
         return None, curves
     rounds = oof.folds + 1  # each fold left out in turn, then none
     fold = oof.fold[row]
 
     def fit(i: int) -> str:
-        j, k = asked[i // rounds], i % rounds
-        part = known[j] & (fold != k)
-        return _fit(marks.take(part), failed[j][part], settings)
+        part = fold != i % rounds
+        return _fit(marks.take(part), failed[asked[i // rounds]][part], settings)
 
     count = len(asked) * rounds
     texts = at_once(fit, count, settings.threads, lambda i: tell(f"horizon {i} of {count}", 0.95))
     kept: list[tuple[float, str, float, FloatArray]] = []
-    for place, j in enumerate(asked):
+    for place, h in enumerate(asked):
         own = texts[place * rounds : (place + 1) * rounds]
         scores = np.zeros(len(X))
         for k in range(rounds - 1):
             inside = oof.fold == k
             scores[inside] = parse_forest(own[k], by_bin=False).predict(X[inside])
-        use = known[j]
-        base = _log_odds(curves.p_fail(hours[j])[:, 0])
-        share = _share(
-            base[row[use]], scores[row[use]], failed[j][use], marks.weight[use], life[use]
-        )
+        base = _log_odds(curves.p_fail(h)[:, 0])
+        share = _share(base[row], scores[row], failed[h], marks.weight, life)
         if share > 0:
-            kept.append((hours[j], own[-1], share, scores))
+            kept.append((h, own[-1], share, scores))
     if not kept:
         return None, curves
     at, chosen, shares, held_out = zip(*kept, strict=True)
@@ -123,11 +120,21 @@ def fit_horizons(
     )
 
 
-def _fit(marks: Landmarks, failed: NDArray[np.bool_], settings: ModelSettings) -> str:
+def _failed_by(
+    h: float, marks: Landmarks, row: NDArray[np.int64], curves: SurvivalCurves
+) -> FloatArray:
+    """Return how probably each example failed within h hours, float64[m]: 0 or 1 where it is known."""
+    seen = np.minimum(marks.ttf_h, h)
+    left = survival_at(curves, row, seen)
+    later = 1.0 - curves.at(h)[row, 0] / np.maximum(left, _LEAST)
+    return np.where(marks.ttf_h > h, 0.0, np.where(marks.event, 1.0, np.clip(later, 0.0, 1.0)))
+
+
+def _fit(marks: Landmarks, failed: FloatArray, settings: ModelSettings) -> str:
     params = parameters(settings, settings.seed, len(marks.X), marks.X.shape[1]) | _OWN
     data = lgb.Dataset(
         marks.X.astype(np.float32),
-        failed.astype(np.float64),
+        failed,
         weight=marks.weight,
         params={key: params[key] for key in DATA_PARAMETERS},
     )
@@ -137,7 +144,7 @@ def _fit(marks: Landmarks, failed: NDArray[np.bool_], settings: ModelSettings) -
 def _share(
     base: FloatArray,
     scores: FloatArray,
-    failed: NDArray[np.bool_],
+    failed: FloatArray,
     weight: FloatArray,
     life: NDArray[np.int64],
 ) -> float:
