@@ -7,13 +7,12 @@ the hazard model, the manifest shows it, and something is wrong with the feature
 
 from __future__ import annotations
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
-from models.hazard import DATA_PARAMETERS, parameters
+from models.hazard import parameters, train_booster
 from models.labels import Labels
 from models.lifetime import fit_lifetime
 from models.metrics import brier
@@ -74,10 +73,5 @@ def _classifier(
     if not y.any() or y.all():
         return np.full(len(Z), float(y.mean()) if len(y) else 0.0)
     params = parameters(settings, settings.seed, int(known.sum()), X.shape[1])
-    data = lgb.Dataset(
-        X[known].astype(np.float32),
-        y.astype(np.float64),
-        params={key: params[key] for key in DATA_PARAMETERS},
-    )
-    booster = lgb.train(params, data, _ROUNDS)
+    booster = train_booster(X[known], y.astype(np.float64), params, _ROUNDS)
     return np.asarray(booster.predict(Z.astype(np.float32)), dtype=np.float64)

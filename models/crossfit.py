@@ -198,13 +198,13 @@ def at_once(
     return results
 
 
-def joined(*parts: Landmarks) -> Landmarks:
-    """Return the examples of all."""
+def joined(a: Landmarks, b: Landmarks) -> Landmarks:
+    """Return the examples of both."""
     return Landmarks(
-        np.concatenate([part.X for part in parts]),
-        np.concatenate([part.ttf_h for part in parts]),
-        np.concatenate([part.event for part in parts]),
-        np.concatenate([part.weight for part in parts]),
+        np.concatenate([a.X, b.X]),
+        np.concatenate([a.ttf_h, b.ttf_h]),
+        np.concatenate([a.event, b.event]),
+        np.concatenate([a.weight, b.weight]),
     )
 
 

@@ -1,13 +1,12 @@
 """Why a risk is what it is: TreeSHAP at the one bin that matters, summed by signal.
 
-LightGBM's `pred_contrib` (Lundberg et al. 2020, DOI 10.1038/s42256-019-0138-9) splits the log-odds
-of one bin's hazard among the features. It costs about a millisecond a bin, so it is asked only for
-machines worth explaining and only in the bin where their failure is most likely.
+`shapley` splits the log-odds of one bin's hazard among the features. It costs more than all else that is
+said of a machine, so it is asked only for machines worth explaining and only in the bin where their
+failure is most likely.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import lightgbm as lgb
@@ -75,11 +74,6 @@ def _of_prior(bundle: Bundle, prior: Prior, X: FloatArray, bin_: NDArray[np.int6
         square = model.parts(X) ** 2
         out[:, model.columns] = effect * square / np.maximum(square.sum(axis=1), 1e-12)[:, None]
     return out
-
-
-@lru_cache(maxsize=32)
-def _booster(text: str) -> lgb.Booster:
-    return lgb.Booster(model_str=text)
 
 
 def drivers(
@@ -163,7 +157,7 @@ def importance(bundle: Bundle) -> dict[str, float]:
         return {}
     gain = np.zeros(len(bundle.features))
     for text in bundle.hazard.texts:
-        gain += np.asarray(_booster(text).feature_importance("gain"))[: len(gain)]
+        gain += np.asarray(lgb.Booster(model_str=text).feature_importance("gain"))[: len(gain)]
     sums: dict[str, float] = {}
     for signal, value in zip(bundle.catalogue.signals, gain, strict=True):
         sums[signal] = sums.get(signal, 0.0) + float(value)

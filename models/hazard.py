@@ -77,7 +77,7 @@ def as_input(X: NDArray[np.floating]) -> FloatArray:
 
 
 #: The parameters that LightGBM wants when it bins the data.
-DATA_PARAMETERS = ("max_bin", "bin_construct_sample_cnt", "verbosity", "num_threads", "seed")
+_DATA_PARAMETERS = ("max_bin", "bin_construct_sample_cnt", "verbosity", "num_threads", "seed")
 
 
 #: A leaf of the hazard expects so many of the landmarks to fail, or this share of those that did.
@@ -119,6 +119,23 @@ def parameters(settings: ModelSettings, seed: int, rows: int, features: int) -> 
         "num_threads": 1,
         "verbosity": -1,
     }
+
+
+def train_booster(
+    X: NDArray[np.floating],
+    y: NDArray[np.generic],
+    params: dict[str, object],
+    rounds: int,
+    weight: FloatArray | None = None,
+) -> lgb.Booster:
+    """Train on rows [n, F], rounded to single precision, and targets y [n]."""
+    data = lgb.Dataset(
+        X.astype(np.float32),
+        y,
+        weight=weight,
+        params={key: params[key] for key in _DATA_PARAMETERS},
+    )
+    return lgb.train(params, data, rounds)
 
 
 def hazard_parameters(

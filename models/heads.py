@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import lightgbm as lgb
 import numpy as np
 from numba import njit
 
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import DATA_PARAMETERS, feature_fraction, parameters
+from models.hazard import feature_fraction, parameters, train_booster
 from models.settings import ModelSettings
 
 #: The variant for machines with an unknown past: many random cuts, whose mean noise moves less.
@@ -139,9 +138,4 @@ def fit_head(
         "feature_fraction": max(fraction, feature_fraction(settings, features)),
     }
     params = parameters(settings, seed, len(X), features) | common | extra
-    data = lgb.Dataset(
-        X.astype(np.float32),
-        mean_h,
-        params={key: params[key] for key in DATA_PARAMETERS},
-    )
-    return str(lgb.train(params, data, rounds).model_to_string(importance_type="gain"))
+    return str(train_booster(X, mean_h, params, rounds).model_to_string(importance_type="gain"))

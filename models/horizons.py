@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,7 @@ from models.calibrate import survival_at
 from models.crossfit import CrossFit, Progress, at_once
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import DATA_PARAMETERS, Landmarks, parameters
+from models.hazard import Landmarks, parameters, train_booster
 from models.settings import ModelSettings
 from plant.risk import HORIZONS_H
 
@@ -132,13 +131,8 @@ def _failed_by(
 
 def _fit(marks: Landmarks, failed: FloatArray, settings: ModelSettings) -> str:
     params = parameters(settings, settings.seed, len(marks.X), marks.X.shape[1]) | _OWN
-    data = lgb.Dataset(
-        marks.X.astype(np.float32),
-        failed,
-        weight=marks.weight,
-        params={key: params[key] for key in DATA_PARAMETERS},
-    )
-    return str(lgb.train(params, data, _ROUNDS).model_to_string(importance_type="gain"))
+    booster = train_booster(marks.X, failed, params, _ROUNDS, marks.weight)
+    return str(booster.model_to_string(importance_type="gain"))
 
 
 def _share(

@@ -27,8 +27,8 @@ FloatArray = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 Uint32Array = NDArray[np.uint32]
-ZERO = 1e-35  # LightGBM's kZeroThreshold
-ZEROS, NAN = 1, 2  # what LightGBM takes for missing
+_ZERO = 1e-35  # LightGBM's kZeroThreshold
+_ZEROS, _NAN = 1, 2  # what LightGBM takes for missing
 _WORD = 32  # leaves in a word
 _LANES = 64  # rows at a time
 _ALL = np.uint32(0xFFFFFFFF)
@@ -228,14 +228,21 @@ def sum_leaves(X, masks, out):  # type: ignore[no-untyped-def] # numba
 def _read(rows, masks, i, x):  # type: ignore[no-untyped-def] # numba
     """Set x to the rows' values of an input; missing ones to what passes all of its tests, or none."""
     feature, missing = masks.input_feature[i], masks.input_missing[i]
-    instead = -np.inf if masks.input_left[i] else np.nan
     for lane in range(len(rows)):
-        value = rows[lane, feature]
-        if missing == NAN:
-            x[lane] = instead if np.isnan(value) else value
-        else:
-            value = 0.0 if np.isnan(value) else value
-            x[lane] = instead if missing == ZEROS and abs(value) <= ZERO else value
+        x[lane] = as_tested(rows[lane, feature], missing, masks.input_left[i])
+
+
+@njit(cache=True, nogil=True)
+def as_tested(value, missing, left):  # type: ignore[no-untyped-def] # numba
+    """Return a value as it is compared; a missing one passes all tests if those go `left`, else none."""
+    if missing == _NAN:
+        gone = np.isnan(value)
+    else:
+        value = 0.0 if np.isnan(value) else value
+        gone = missing == _ZEROS and abs(value) <= _ZERO
+    if gone:
+        return -np.inf if left else np.nan
+    return value
 
 
 @njit(cache=True, nogil=True)

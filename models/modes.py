@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bins import FloatArray
 from models.curve import SurvivalCurves
 from models.forest import Forest, parse_forest
-from models.hazard import DATA_PARAMETERS, parameters
+from models.hazard import parameters, train_booster
 from models.settings import ModelSettings
 
 #: The code under which modes with too few failures are kept together.
@@ -82,18 +81,12 @@ def fit_modes(
     y = np.array([codes.index(str(m)) if str(m) in known else len(codes) - 1 for m in mode[use]])
     _, which, size = np.unique(life[use], return_inverse=True, return_counts=True)
     bin_ = np.searchsorted(edges_h[1:], ttf_h[use], side="left")
-    design = np.column_stack([X[use], bin_]).astype(np.float32)
+    design = np.column_stack([X[use], bin_])
     params = parameters(settings, settings.seed, len(use), X.shape[1]) | {
         "objective": "multiclass",
         "num_class": len(codes),
         "num_leaves": min(settings.num_leaves, 15),
         "learning_rate": 0.05,
     }
-    data = lgb.Dataset(
-        design,
-        y,
-        weight=size.mean() / size[which],
-        params={key: params[key] for key in DATA_PARAMETERS},
-    )
-    booster = lgb.train(params, data, 60)
+    booster = train_booster(design, y, params, 60, size.mean() / size[which])
     return ModeModel(codes, tuple(shares), pooled, booster.model_to_string(importance_type="gain"))

@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.forest import Forest
-from models.leaf_masks import NAN, ZERO, ZEROS, FloatArray, Int32Array
+from models.leaf_masks import FloatArray, Int32Array, as_tested
 
 
 class Paths(NamedTuple):
@@ -132,13 +132,7 @@ def _take_tests(x, bin_, nodes, takes):  # type: ignore[no-untyped-def] # numba
     for i in range(len(nodes.feature)):
         f = nodes.feature[i]
         value = x[f] if f < len(x) else bin_
-        missing = nodes.flags[i] >> 2 & 3
-        if np.isnan(value) and missing != NAN:
-            value = 0.0
-        if np.isnan(value) or (missing == ZEROS and abs(value) <= ZERO):
-            left = nodes.flags[i] & 2 != 0
-        else:
-            left = value <= nodes.threshold[i]
+        left = as_tested(value, nodes.flags[i] >> 2 & 3, nodes.flags[i] & 2) <= nodes.threshold[i]
         takes[2 * i], takes[2 * i + 1] = not left, left
 
 

@@ -27,7 +27,7 @@ from models.crossfit import (
 )
 from models.curve import SurvivalCurves
 from models.deviation import DeviationModel
-from models.hazard import Fit, HazardModel, as_input, fit_member
+from models.hazard import Fit, HazardModel, Landmarks, as_input, fit_member
 from models.headfit import fit_all_heads
 from models.heads import Heads, head_cap_h
 from models.horizons import HorizonBoosters, fit_horizons
@@ -57,8 +57,8 @@ class WindowModel:
     """The fitted parts and what the manifest says of them.
 
     prior: what deviation and age add; None when the trees are best alone. horizons: boosters of single
-    horizons; None where they bring nothing. late_windows, late_heads: levels
-    and heads for machines with an unknown past; None when there was nothing to find them on.
+    horizons; None where they bring nothing. late_windows, late_heads: levels and heads for machines
+    with an unknown past; None when there was nothing to find them on.
     """
 
     hazard: HazardModel
@@ -91,8 +91,12 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     oof = crossfit(examples, extra, judged_X, judged_groups, group_events, edges, settings, tell)
     ttf, observed = labels.ttf_h[rows], labels.observed[rows]
     marks, place = examples.landmarks, np.searchsorted(rows, examples.row)
-    prior, logits = _with_prior(data, judged_X, oof, examples, extra, place, len(rows), edges)
+    every, of = marks, place
+    if extra is not None:
+        every = joined(marks, extra.landmarks)
+        of = np.concatenate([place, len(rows) + np.arange(len(extra.row))])
     life = labels.life[examples.row]
+    prior, logits = _with_prior(data, judged_X, oof, every, of, life, edges)
     calibration, curves = calibrated(logits, marks, place, life, edges)
 
     def fit(m: int) -> Fit:
@@ -120,15 +124,12 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         calibration.slope,
         calibration.tilt,
     )
-    every, of = [examples, *late[:1]], place
-    if extra is not None:
-        of = np.concatenate([place, len(rows) + np.arange(len(extra.row))])
     horizons, curves = fit_horizons(
         judged_X,
         oof,
-        joined(*(part.landmarks for part in every)),
+        every,
         of,
-        labels.life[np.concatenate([part.row for part in every])],
+        life if extra is None else np.concatenate([life, labels.life[extra.row]]),
         curves,
         settings,
         tell,
@@ -205,26 +206,19 @@ def _with_prior(
     data: TrainingData,
     X: FloatArray,
     oof: CrossFit,
-    examples: Examples,
-    extra: Examples | None,
-    place: NDArray[np.int64],
-    own: int,
+    marks: Landmarks,
+    row: NDArray[np.int64],
+    life: NDArray[np.int64],
     edges: FloatArray,
 ) -> tuple[Prior | None, FloatArray]:
     """Fit what is known besides the trees; also return the held-out log-odds of both together.
 
-    X: the `own` landmarks' rows, then the `extra` examples' and what may follow; place: which
-    of them each example is of.
+    marks: the examples, each of a `row` of X; life: that of the first ones, of machines with a known past.
     """
     age = life_age(data.table.catalogue)
     known = known_of(
         data.deviation.score(X), X[:, age] if age is not None else np.full(len(X), np.nan)
     )
-    life = data.labels.life[examples.row]
-    if extra is None:
-        return learn_prior(known, oof.logits, oof.fold, examples.landmarks, place, life, edges)
-    marks = joined(examples.landmarks, extra.landmarks)
-    row = np.concatenate([place, own + np.arange(len(extra.row))])
     return learn_prior(known, oof.logits, oof.fold, marks, row, life, edges)
 
 
