@@ -91,14 +91,11 @@ def parse_forest(text: str, *, by_bin: bool = True) -> Forest:
     parts: dict[str, list[FloatArray]] = {
         key: [] for key in (*_PER_NODE, "leaf_value", "leaf_count")
     }
-    root = np.full(len(blocks), -1, np.int32)
     leaves = np.zeros(len(blocks) + 1, np.int64)
     first = 0
     for t, block in enumerate(blocks):
         tree = _tree(block, features)
         leaves[t + 1] = len(tree["leaf_value"])
-        if leaves[t + 1] > 1:
-            root[t] = first
         for side in ("left_child", "right_child"):
             tree[side] = np.where(tree[side] >= 0, tree[side] + first, tree[side])
         first += len(tree["threshold"])
@@ -107,7 +104,6 @@ def parse_forest(text: str, *, by_bin: bool = True) -> Forest:
     joined = {key: np.concatenate(columns) for key, columns in parts.items()}
     whole = {key: column.astype(np.int32) for key, column in joined.items() if key not in _REAL}
     nodes = Nodes(
-        root=root,
         first_leaf=np.cumsum(leaves).astype(np.int32),
         feature=whole["split_feature"],
         flags=whole["decision_type"],

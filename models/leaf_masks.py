@@ -37,12 +37,12 @@ _ALL = np.uint32(0xFFFFFFFF)
 class Nodes(NamedTuple):
     """The nodes of all trees, one after the other, as LightGBM writes them but with numbers over all trees.
 
-    root: int32[T], -1 for a stump; first_leaf: int32[T + 1]; of every node int32[N] feature, flags,
-    left, right (a negative child ~l is leaf l of its tree), threshold float64[N]; leaf: float64[L].
+    first_leaf: int32[T + 1], which tells the nodes too: a tree has one fewer, its root first. Of every node
+    int32[N] feature, flags, left, right (a negative child ~l is leaf l of its tree), threshold
+    float64[N]; leaf: float64[L].
     examples, leaf_examples: how many went through a node or ended in a leaf, int32.
     """
 
-    root: Int32Array
     first_leaf: Int32Array
     feature: Int32Array
     flags: Int32Array
@@ -52,6 +52,12 @@ class Nodes(NamedTuple):
     examples: Int32Array
     leaf: FloatArray
     leaf_examples: Int32Array
+
+
+def tree_of(nodes: Nodes) -> Int64Array:
+    """Return the tree of each node, int64[N]."""
+    leaves = np.diff(nodes.first_leaf)
+    return np.repeat(np.arange(len(leaves)), leaves - 1)
 
 
 class LeafMasks(NamedTuple):
@@ -85,7 +91,8 @@ def make_leaf_masks(nodes: Nodes, own: int) -> LeafMasks:
     first_leaf = nodes.first_leaf.astype(np.int64)
     words = -(-np.diff(first_leaf) // _WORD)
     first_word = np.concatenate([[0], np.cumsum(words)])
-    tree, start, ruled_out, place = _leaves_from_left(*nodes[:2], nodes.left, nodes.right)
+    tree = tree_of(nodes)
+    start, ruled_out, place = _leaves_from_left(nodes.first_leaf, tree, nodes.left, nodes.right)
     leaf = np.zeros((first_word[-1], _WORD))
     of_tree = np.repeat(np.arange(len(words)), np.diff(first_leaf))
     leaf[first_word[of_tree] + place // _WORD, place % _WORD] = nodes.leaf
@@ -121,28 +128,25 @@ def make_leaf_masks(nodes: Nodes, own: int) -> LeafMasks:
 
 
 @njit(cache=True)
-def _leaves_from_left(root, first_leaf, left, right):  # type: ignore[no-untyped-def] # numba
-    """Return each node's tree, leftmost leaf and number of leaves on its left; each leaf's place."""
+def _leaves_from_left(first_leaf, tree, left, right):  # type: ignore[no-untyped-def] # numba
+    """Return each node's leftmost leaf and number of leaves on its left; each leaf's place."""
     n = len(left)
     leaves = np.zeros(n, np.int64)  # below each node
     for i in range(n - 1, -1, -1):  # children are newer than their parents
         leaves[i] = (leaves[left[i]] if left[i] >= 0 else 1) + (
             leaves[right[i]] if right[i] >= 0 else 1
         )
-    tree, start, on_left = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    start, on_left = np.zeros(n, np.int64), np.zeros(n, np.int64)
     place = np.zeros(first_leaf[-1], np.int64)
-    for t in range(len(root)):
-        if root[t] >= 0:
-            tree[root[t]] = t
     for i in range(n):
         base = first_leaf[tree[i]]
         on_left[i] = leaves[left[i]] if left[i] >= 0 else 1
         for child, first in ((left[i], start[i]), (right[i], start[i] + on_left[i])):
             if child >= 0:
-                tree[child], start[child] = tree[i], first
+                start[child] = first
             else:
                 place[base + ~child] = first
-    return tree, start, on_left, place
+    return start, on_left, place
 
 
 def _cleared(

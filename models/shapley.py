@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.forest import Forest
-from models.leaf_masks import FloatArray, Int32Array, as_tested
+from models.leaf_masks import FloatArray, Int32Array, as_tested, tree_of
 
 
 class Paths(NamedTuple):
@@ -55,7 +55,7 @@ def shapley(forest: Forest, X: FloatArray, bins: NDArray[np.int64]) -> FloatArra
 
 @lru_cache(maxsize=32)
 def _paths(forest: Forest) -> Paths:
-    laid, most = _lay_paths(forest.nodes)
+    laid, most = _lay_paths(forest.nodes, tree_of(forest.nodes))
     weight = np.zeros((most + 1, most + 1))
     for d in range(1, most + 1):
         weight[d, 0] = 1.0 / d
@@ -65,18 +65,14 @@ def _paths(forest: Forest) -> Paths:
 
 
 @njit(cache=True)
-def _lay_paths(nodes):  # type: ignore[no-untyped-def] # numba
+def _lay_paths(nodes, tree):  # type: ignore[no-untyped-def] # numba
     """Return all of `Paths` but the weights, and the greatest number of parts of a leaf."""
     above, depth = np.full(len(nodes.left), -1), np.ones(len(nodes.left), np.int64)
-    tree = np.zeros(len(nodes.left), np.int64)
-    for t in range(len(nodes.root)):
-        if nodes.root[t] >= 0:
-            tree[nodes.root[t]] = t
     above_leaf, steps, leaves = np.full(len(nodes.leaf), -1), 0, 0
     for i in range(len(nodes.left)):  # children are newer than their parents
         for child in (nodes.left[i], nodes.right[i]):
             if child >= 0:
-                above[child], depth[child], tree[child] = i, depth[i] + 1, tree[i]
+                above[child], depth[child] = i, depth[i] + 1
             else:
                 above_leaf[nodes.first_leaf[tree[i]] + ~child] = i
                 steps += depth[i]

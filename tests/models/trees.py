@@ -21,7 +21,6 @@ def random_nodes(seed: int, trees: int, features: int, horizons: int, most: int)
     for _ in range(trees):
         leaves = int(rng.integers(1, most + 1))
         base = len(columns["feature"])
-        columns["root"].append(base if leaves > 1 else -1)
         free: list[tuple[int, str]] = []
         for i in range(leaves - 1):
             if free:  # a random place for the new node, as LightGBM splits a random leaf
@@ -60,6 +59,12 @@ def random_nodes(seed: int, trees: int, features: int, horizons: int, most: int)
     )
 
 
+def root_of(nodes: Nodes, tree: int) -> int:
+    """Return a tree's first node, -1 when it has but a leaf."""
+    first, end = nodes.first_leaf[tree : tree + 2].tolist()
+    return int(first - tree) if end - first > 1 else -1
+
+
 def goes_left(nodes: Nodes, node: int, x: float) -> bool:
     """Decide as LightGBM does."""
     missing, default_left = int(nodes.flags[node]) >> 2 & 3, bool(nodes.flags[node] & 2)
@@ -72,7 +77,7 @@ def goes_left(nodes: Nodes, node: int, x: float) -> bool:
 
 def walk(nodes: Nodes, tree: int, x: np.ndarray) -> float:
     """Return the value of the leaf that a row with its bin's number ends in."""
-    node = int(nodes.root[tree])
+    node = root_of(nodes, tree)
     if node < 0:
         return float(nodes.leaf[nodes.first_leaf[tree]])
     while node >= 0:
@@ -96,7 +101,7 @@ def expected(nodes: Nodes, tree: int, x: np.ndarray, known: frozenset[int]) -> f
         own = nodes.first_leaf[tree] + ~child
         return int(nodes.examples[child] if child >= 0 else nodes.leaf_examples[own])
 
-    root = int(nodes.root[tree])
+    root = root_of(nodes, tree)
     return below(root) if root >= 0 else float(nodes.leaf[nodes.first_leaf[tree]])
 
 
@@ -104,7 +109,7 @@ def shapley(nodes: Nodes, x: np.ndarray) -> np.ndarray:
     """Return each input's Shapley value of a row with its bin's number, by all subsets of the others."""
     inputs = len(x)
     out = np.zeros(inputs)
-    for tree in range(len(nodes.root)):
+    for tree in range(len(nodes.first_leaf) - 1):
         for i in range(inputs):
             others = [j for j in range(inputs) if j != i]
             for size in range(inputs):
