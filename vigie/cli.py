@@ -7,7 +7,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from plant.errors import VigieError
@@ -50,20 +49,19 @@ commands.mount(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; an error is one sentence on stderr and its own exit code."""
+    """Run the command line; an error is one sentence on stderr and its own exit code.
+
+    What is mistyped, Ctrl-C and a command's own exit code are typer's to handle; it exits even when all
+    went well, and this returns then.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=arguments, standalone_mode=False)
+        app(args=arguments)
     except VigieError as error:
         if "--debug" in arguments:
             traceback.print_exc()
         sys.stderr.write(f"vigie: {error}\n")
         raise SystemExit(error.exit_code) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
-    except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
-    except BrokenPipeError:  # `vigie … | head` closes our output: not an error
-        sys.stderr.close()
-        raise SystemExit(0) from None
+    except SystemExit as ended:
+        if ended.code:
+            raise

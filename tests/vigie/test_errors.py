@@ -145,3 +145,17 @@ def test_debug_shows_the_traceback(run: Run) -> None:
 def test_json_output_is_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     main(["version", "--json"])
     assert "vigie" in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("mistyped", [("nosuch",), ("train", "--nope"), ("kpi", "--since")])
+def test_what_is_mistyped_is_said_with_the_usage(run: Run, mistyped: tuple[str, ...]) -> None:
+    code, err = run(*mistyped)
+    assert code == 2
+    assert "Usage: " in err
+    assert "Traceback" not in err
+
+
+def test_what_a_command_found_is_its_exit_code(run: Run) -> None:
+    """`vigie doctor` as a health check: nothing listens at the broker's port."""
+    assert run("doctor", settings=f"[broker]\nport = {free_port()}\n")[0] == 1
+    assert run("version")[0] == 0

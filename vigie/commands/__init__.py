@@ -8,6 +8,7 @@ import pkgutil
 import typer
 
 #: name on the command line → module here; the module has `app` (a group) or `command` (a single one).
+#: A second name of a module is understood and not listed.
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("demo", "demo"),
     ("run", "run"),
@@ -19,6 +20,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("train", "train"),
     ("evaluate", "evaluate"),
     ("models", "models"),
+    ("model", "models"),
     ("score", "score"),
     ("alarms", "alarms"),
     ("schedule", "schedule"),
@@ -40,6 +42,6 @@ def mount(app: typer.Typer) -> None:
             continue
         module = importlib.import_module(f"vigie.commands.{module_name}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(module.app, name=name, hidden=name != module_name)
         else:
             app.command(name)(module.command)
