@@ -14,7 +14,7 @@ decide how wide is honest (Dunn, Wasserman & Ramdas 2023, DOI 10.1080/01621459.2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from models.hazard import bin_position
 
 _RIDGE = 4.0  # pseudo-lives that vote for "no change"
 #: Bands of the predicted median, as shares of the horizon.
-BANDS = (0.0, 0.06, 0.12, 0.2, 0.35, 0.6, np.inf)
+BANDS = (0.0, 0.06, 0.12, 0.2, 0.35, 0.6, 0.75, 1.0, np.inf)
 _MIN_BAND = 60
 _FOLDS = 5
 #: Shares of the nominal tail to try, until held-out lives are covered.
@@ -109,7 +109,7 @@ def fit_window_levels(
     weight = np.where(weight > 0, weight / np.maximum(per_life[life], 1e-12), 0.0)
     bands = tuple(float(share * horizon) for share in BANDS[:-1])
     band = np.searchsorted(bands, curves.quantile_h(0.5), side="right") - 1
-    scores = _Scores(u, observed & (ttf_h <= horizon), weight, band, life)
+    scores = _Scores(u, observed & (ttf_h <= horizon), ttf_h > horizon, weight, band, life)
     tail = (1.0 - coverage) / 2
     tails = tail * np.array(_NARROWER)
     covered = np.maximum.accumulate(_held_out_coverage(scores, tails, len(bands)))
@@ -120,17 +120,26 @@ def fit_window_levels(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
-    """u float64[n] of landmarks, whether it is the failure's (else a lower bound), weight, band, life."""
+    """u float64[n] of landmarks, whether it is the failure's (else a lower bound), weight, band, life.
+
+    outlived: whether the curve was outlived, so that a window without an end holds the failure.
+    """
 
     u: FloatArray
     event: NDArray[np.bool_]
+    outlived: NDArray[np.bool_]
     weight: FloatArray
     band: NDArray[np.int64]
     life: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.bool_]) -> _Scores:
         return _Scores(
-            self.u[rows], self.event[rows], self.weight[rows], self.band[rows], self.life[rows]
+            self.u[rows],
+            self.event[rows],
+            self.outlived[rows],
+            self.weight[rows],
+            self.band[rows],
+            self.life[rows],
         )
 
 
@@ -144,14 +153,20 @@ def _held_out_coverage(scores: _Scores, tails: FloatArray, bands: int) -> FloatA
             judged = scores.take((fold == k) & (scores.band == b))
             if not judged.event.any():
                 continue
-            u, cdf = _distribution(judged)
-            steps = np.r_[0.0, cdf]
-            inside = steps[np.searchsorted(u, high[b], side="right")]
-            inside -= steps[np.searchsorted(u, low[b], side="left")]
             share = float(judged.weight.sum())
-            covered += share * inside
+            ends = zip(low[b], high[b], strict=True)
+            covered += share * np.array([_inside(judged, *pair) for pair in ends])
             total += share
     return covered / total if total > 0 else np.zeros(len(tails))
+
+
+def _inside(scores: _Scores, low: float, high: float) -> float:
+    """Return how often the failure comes between two levels; what outlives an endless window is in it."""
+    endless = scores.outlived & (scores.u < high)
+    ended = replace(scores, u=np.where(endless, high, scores.u), event=scores.event | endless)
+    u, cdf = _distribution(ended)
+    steps = np.r_[0.0, cdf]
+    return float(steps[np.searchsorted(u, high, side="right")] - steps[np.searchsorted(u, low)])
 
 
 def _band_levels(scores: _Scores, tails: FloatArray, bands: int) -> tuple[FloatArray, FloatArray]:

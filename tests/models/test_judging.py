@@ -89,6 +89,24 @@ def test_windows_hold_what_they_promise_even_when_the_curve_is_too_sure(censored
     assert inside[known].mean() == pytest.approx(0.8, abs=0.04)
 
 
+def test_lives_that_outlast_the_curve_neither_widen_nor_shift_windows() -> None:
+    """The curves are right and two thirds of lives outlast them: every range is held by 80 %."""
+    rng = np.random.default_rng(3)
+    middle = np.exp(rng.uniform(np.log(10), np.log(1000), 20_000))
+    life = middle * np.exp(rng.logistic(0, 0.25, len(middle)))
+    with np.errstate(divide="ignore"):
+        z = (np.log(EDGES) - np.log(middle)[:, None]) / 0.25
+    curves = SurvivalCurves(EDGES, 1 / (1 + np.exp(z)))
+    every, seen = np.arange(len(life)), np.minimum(life, 150.0)
+    levels = fit_window_levels(curves, seen, life < 150, 0.8, np.ones(len(life)), every)
+    low, median, high = levels.windows(curves).T
+    short = median < 60
+    inside = (life >= low) & (life <= high)
+    assert inside[short].mean() == pytest.approx(0.8, abs=0.02)
+    for reach in (short, (median >= 60) & (median < 100)):
+        assert (life < low)[reach].mean() == pytest.approx(0.1, abs=0.02)
+
+
 def test_windows_of_few_lives_hold_for_other_lives() -> None:
     """Twelve lives of many like rows: counted as rows, windows would be far too sure."""
     rng = np.random.default_rng(4)
