@@ -29,7 +29,7 @@ from benchmarks.model import (
     strangers,
     transfer,
 )
-from benchmarks.model.turbofan import MODEL, Turbofans, official, turbofans
+from benchmarks.model.turbofan import MODEL, Turbofans, every_hour, official, turbofans
 from benchmarks.report import data_dir, emit, say
 from models.bundle import Bundle
 from models.settings import ModelSettings
@@ -91,6 +91,7 @@ class Bench:
             "model",
             f"cmapss-{subset}",
             **official(bundle, self.data(subset)),
+            **every_hour(bundle, self.data(subset)),
             cv_rmse_capped=m["rmse_capped_h"],
             cv_window_coverage=m["window_coverage"],
             train_s=round(seconds, 1),

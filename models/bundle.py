@@ -12,10 +12,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +29,29 @@ from models.heads import Heads
 from models.horizons import HorizonBoosters, horizons_from_dict, horizons_to_dict
 from models.lifetime import Lifetime
 from models.modes import ModeModel
+from models.parts import (
+    hazard_from_dict,
+    hazard_to_dict,
+    heads_from_dict,
+    heads_to_dict,
+    levels_from_dict,
+    levels_to_dict,
+    modes_from_dict,
+    modes_to_dict,
+)
 from models.prior import Prior, prior_from_dict, prior_to_dict
+from models.sharpness import Sharpness, sharpness_from_dict, sharpness_to_dict
 from plant.errors import DataError, ModelError
 
 FloatArray = NDArray[np.float64]
+Part = TypeVar("Part")
 
 #: 2: a hazard may have a prior, which readers of 1 would leave out. 3: so for heads of an unknown past.
 #: 4: a prior's slopes may drift over the horizon, which readers of 3 would not see.
-#: 5: boosters of single horizons bend the curve, which readers of 4 would leave out.
-FORMAT = 5
+#: 5: boosters of single horizons bend the curve, which readers of 4 would leave out. 6: so for sharpness.
+FORMAT = 6
+#: What manifests of older formats may lack.
+_LATER = ("prior", "horizons", "late_heads", "late_windows", "sharpness", "late_sharpness")
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024
@@ -53,6 +67,7 @@ class Bundle:
     `late_windows`: levels for machines with an unknown past, None where nothing was known of such.
     `late_heads`: heads for those machines alone, None where they do not help or nothing was known.
     `horizons`: boosters of single horizons, None where they bring nothing.
+    `sharpness`, `late_sharpness`: how wide curves are with a known and an unknown past; None to leave them.
     `prior`: what deviation and age add to the hazard, None where its trees speak alone.
     `reference`: float64[F], the usual value of each feature early in life, to tell high from low.
     """
@@ -75,6 +90,8 @@ class Bundle:
     late_heads: Heads | None = None
     prior: Prior | None = None
     horizons: HorizonBoosters | None = None
+    sharpness: Sharpness | None = None
+    late_sharpness: Sharpness | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -138,43 +155,28 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
         "modes": None,
     }
     if bundle.hazard is not None:
-        h = bundle.hazard
-        for i, text in enumerate(h.texts):
-            files[f"hazard-{i}.txt"] = text.encode()
-        manifest["hazard"] = {
-            "members": len(h.texts),
-            "edges_h": h.edges_h.tolist(),
-            "offsets": h.offsets.tolist(),
-            "intercept": h.intercept,
-            "slope": h.slope,
-            "tilt": h.tilt,
-        }
+        manifest["hazard"] = hazard_to_dict(bundle.hazard, files)
     if bundle.prior is not None:
         manifest["prior"] = prior_to_dict(bundle.prior)
     if bundle.horizons is not None:
         manifest["horizons"] = horizons_to_dict(bundle.horizons, files)
-    for name, w in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
-        if w is not None:
-            manifest[name] = {"bands_h": list(w.bands_h), "low": list(w.low), "high": list(w.high)}
-    for key, file, heads in (
+    if bundle.modes is not None:
+        manifest["modes"] = modes_to_dict(bundle.modes, files)
+    for name, file, heads in (
         ("heads", "head", bundle.heads),
         ("late_heads", "late-head", bundle.late_heads),
     ):
         if heads is not None:
-            for i, text in enumerate(heads.texts):
-                files[f"{file}-{i}.txt"] = text.encode()
-            members = len(heads.texts)
-            manifest[key] = {"members": members, "cap_h": heads.cap_h, "share": heads.share}
-    if bundle.modes is not None:
-        m = bundle.modes
-        if m.text:
-            files["modes.txt"] = m.text.encode()
-        manifest["modes"] = {
-            "codes": list(m.codes),
-            "shares": list(m.shares),
-            "pooled": list(m.pooled),
-            "trees": bool(m.text),
-        }
+            manifest[name] = heads_to_dict(heads, file, files)
+    for name, levels in (("windows", bundle.windows), ("late_windows", bundle.late_windows)):
+        if levels is not None:
+            manifest[name] = levels_to_dict(levels)
+    for name, sharpness in (
+        ("sharpness", bundle.sharpness),
+        ("late_sharpness", bundle.late_sharpness),
+    ):
+        if sharpness is not None:
+            manifest[name] = sharpness_to_dict(sharpness)
     if bundle.regime:
         files["regime.json"] = bundle.regime.encode()
     manifest["files"] = {
@@ -274,37 +276,18 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     )
     if len(reference) != len(features):
         raise ValueError("reference shape")
-    hazard = prior = horizons = modes = None
-    if m["hazard"] is not None:
-        h = m["hazard"]
-        texts = tuple(files[f"hazard-{i}.txt"].decode() for i in range(int(h["members"])))
-        edges = np.array(h["edges_h"], dtype=np.float64)
-        offsets = np.array(h["offsets"], dtype=np.float64)
-        if offsets.shape != (len(texts), len(edges) - 1) or not texts:
-            raise ValueError("hazard shapes")
-        if not (np.all(np.isfinite(edges)) and edges[0] == 0 and np.all(np.diff(edges) > 0)):
-            raise ValueError("hazard edges")
-        hazard = HazardModel(
-            edges, texts, offsets, float(h["intercept"]), float(h["slope"]), float(h["tilt"])
-        )
-        if any(f.features - f.horizons != len(features) for f in hazard.forests):
-            raise ValueError("hazard features")
-        if m.get("prior") is not None:
-            prior = prior_from_dict(m["prior"], hazard.bins)
-        if m.get("horizons") is not None:
-            last_h = float(edges[-1])
-            horizons = horizons_from_dict(m["horizons"], files, len(features), last_h)
-    windows, late_windows = _levels(m["windows"]), _levels(m.get("late_windows"))
-    heads = _heads(m["heads"], "head", files, len(features))
-    late_heads = _heads(m.get("late_heads"), "late-head", files, len(features))
-    if m["modes"] is not None:
-        d = m["modes"]
-        modes = ModeModel(
-            tuple(str(c) for c in d["codes"]),
-            tuple(float(s) for s in d["shares"]),
-            tuple(str(c) for c in d["pooled"]),
-            files["modes.txt"].decode() if d["trees"] else "",
-        )
+
+    def part(name: str, read: Callable[[Any], Part]) -> Part | None:
+        found = m.get(name) if name in _LATER else m[name]
+        return None if found is None else read(found)
+
+    count = len(features)
+    hazard = part("hazard", lambda d: hazard_from_dict(d, files, count))
+    prior = horizons = None
+    if hazard is not None:
+        bins, last_h = hazard.bins, float(hazard.edges_h[-1])
+        prior = part("prior", lambda d: prior_from_dict(d, bins))
+        horizons = part("horizons", lambda d: horizons_from_dict(d, files, count, last_h))
     return Bundle(
         kind=str(m["kind"]),
         model_id=str(m["model_id"]),
@@ -312,37 +295,18 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         catalogue=catalogue,
         reference=reference,
         hazard=hazard,
-        windows=windows,
-        heads=heads,
-        modes=modes,
+        prior=prior,
+        horizons=horizons,
+        heads=part("heads", lambda d: heads_from_dict(d, "head", files, count)),
+        late_heads=part("late_heads", lambda d: heads_from_dict(d, "late-head", files, count)),
+        sharpness=part("sharpness", sharpness_from_dict),
+        late_sharpness=part("late_sharpness", sharpness_from_dict),
+        windows=part("windows", levels_from_dict),
+        late_windows=part("late_windows", levels_from_dict),
+        modes=part("modes", lambda d: modes_from_dict(d, files)),
         deviation=deviation_from_dict(m["deviation"], len(features)),
         lifetime=Lifetime.from_dict(m["lifetime"]),
         lineage=dict(m["lineage"]),
         regime=files["regime.json"].decode() if "regime.json" in files else "",
         why_no_window=str(m["why_no_window"]),
-        late_windows=late_windows,
-        late_heads=late_heads,
-        prior=prior,
-        horizons=horizons,
     )
-
-
-def _heads(
-    h: Mapping[str, Any] | None, file: str, files: Mapping[str, bytes], features: int
-) -> Heads | None:
-    if h is None:
-        return None
-    texts = tuple(files[f"{file}-{i}.txt"].decode() for i in range(int(h["members"])))
-    heads = Heads(texts, float(h["cap_h"]), float(h["share"]))
-    if not texts or any(forest.features != features for forest in heads.forests):
-        raise ValueError("head features")
-    return heads
-
-
-def _levels(w: Mapping[str, Any] | None) -> WindowLevels | None:
-    if w is None:
-        return None
-    levels = WindowLevels(*(tuple(float(v) for v in w[key]) for key in ("bands_h", "low", "high")))
-    if not len(levels.bands_h) == len(levels.low) == len(levels.high) >= 1:
-        raise ValueError("window levels")
-    return levels

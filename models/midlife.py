@@ -28,9 +28,11 @@ from models.crossfit import Examples, make_examples
 from models.curve import SurvivalCurves
 from models.found import Findings
 from models.hazard import as_input
+from models.heads import head_cap_h
 from models.labels import Labels
 from models.metrics import JUDGED_H, summary
 from models.settings import ModelSettings
+from models.sharpness import Sharpness, sharpen
 from plant.asset import AssetPath
 from plant.config import Plant
 from plant.event import Event
@@ -148,17 +150,19 @@ def late_examples(
 
 def late_windows(
     curves: SurvivalCurves, extra: Examples | None, settings: ModelSettings
-) -> tuple[WindowLevels | None, dict[str, Any]]:
-    """Find the levels on held-out machines with an unknown past; also return their figures."""
+) -> tuple[Sharpness | None, WindowLevels | None, dict[str, Any]]:
+    """Find sharpness and levels on held-out machines with an unknown past; also return their figures."""
     if extra is None or np.count_nonzero(extra.landmarks.event) < MIN_LATE:
-        return None, {}
-    late = extra.landmarks
+        return None, None, {}
+    late, each = extra.landmarks, np.arange(len(extra.row))
+    cap_h = head_cap_h(curves.edges_h, settings)
+    sharpness, curves = sharpen(curves, each, late, extra.group, cap_h)
     levels = fit_window_levels(
         curves, late.ttf_h, late.event, settings.window_coverage, late.weight, extra.group
     )
     judged = tuple(h for h in JUDGED_H if h <= curves.horizon_h)
     figures = summary(curves, levels.windows(curves), late.ttf_h, late.event, extra.group, judged)
-    return levels, figures
+    return sharpness, levels, figures
 
 
 def without_birth(plant: Plant) -> Plant:

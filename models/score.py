@@ -89,9 +89,17 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     if bundle.late_heads is not None and late.any():
         curves = curves.put(late, bundle.late_heads.blend(X[late], curves.take(late)))
     windows = np.empty((len(X), 3))
-    for rows, levels in ((~late, bundle.windows), (late, bundle.late_windows or bundle.windows)):
-        if rows.any():
-            windows[rows] = levels.windows(curves.take(rows))
+    for rows, sharpness, levels in (
+        (~late, bundle.sharpness, bundle.windows),
+        (late, bundle.late_sharpness, bundle.late_windows or bundle.windows),
+    ):
+        if not rows.any():
+            continue
+        part = curves.take(rows)
+        if sharpness is not None:
+            part = sharpness.sharpened(part)
+            curves = curves.put(rows, part)
+        windows[rows] = levels.windows(part)
     modes = None if bundle.modes is None else bundle.modes.probabilities(X, curves)
     return Predictions(curves, windows, modes, deviation, known)
 

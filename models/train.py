@@ -107,6 +107,8 @@ def train(
         horizons=core.horizons if core else None,
         windows=core.windows if core else None,
         late_windows=core.late_windows if core else None,
+        sharpness=core.sharpness if core else None,
+        late_sharpness=core.late_sharpness if core else None,
         late_heads=core.late_heads if core else None,
         heads=core.heads if core else None,
         modes=modes,

@@ -27,6 +27,7 @@ from models.crossfit import (
 )
 from models.curve import SurvivalCurves
 from models.deviation import DeviationModel
+from models.found import Findings
 from models.hazard import Fit, HazardModel, Landmarks, as_input, fit_member
 from models.headfit import fit_all_heads
 from models.heads import Heads, head_cap_h
@@ -37,6 +38,7 @@ from models.midlife import late_examples, late_windows
 from models.prior import Prior, known_of, learn_prior
 from models.repairs import judge_repairs
 from models.settings import ModelSettings
+from models.sharpness import Sharpness, sharpen
 from plant.times import HOUR_MS
 
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
@@ -57,13 +59,16 @@ class WindowModel:
     """The fitted parts and what the manifest says of them.
 
     prior: what deviation and age add; None when the trees are best alone. horizons: boosters of single
-    horizons; None where they bring nothing. late_windows, late_heads: levels and heads for machines
-    with an unknown past; None when there was nothing to find them on.
+    horizons; None where they bring nothing. sharpness: how wide curves are; None to leave them.
+    late_sharpness, late_windows, late_heads: those of machines with an unknown past; None when there was
+    nothing to find them on.
     """
 
     hazard: HazardModel
     prior: Prior | None
     horizons: HorizonBoosters | None
+    sharpness: Sharpness | None
+    late_sharpness: Sharpness | None
     windows: WindowLevels
     late_windows: WindowLevels | None
     heads: Heads | None
@@ -98,24 +103,8 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     life = labels.life[examples.row]
     prior, logits = _with_prior(data, judged_X, oof, every, of, life, edges)
     calibration, curves = calibrated(logits, marks, place, life, edges)
-
-    def fit(m: int) -> Fit:
-        own = examples
-        if m:
-            other = landmark_rows(data.table, labels, settings, settings.seed + m)
-            own = make_examples(
-                as_input(data.table.X[other]), other, labels, findings, groups, settings
-            )
-        part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
-        return fit_member(part, edges, settings, settings.seed + m, rounds)
-
-    count, rounds = settings.members, oof.rounds_of_all()
-    members = at_once(
-        fit,
-        count,
-        settings.threads,
-        lambda m: tell(f"member {m} of {count}", 0.7 + 0.25 * m / count),
-    )
+    rounds = oof.rounds_of_all()
+    members = _fit_members(data, examples, extra, findings, groups, edges, rounds, settings, tell)
     hazard = HazardModel(
         edges,
         tuple(m.text for m in members),
@@ -137,8 +126,9 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     heads, late_heads, curves = fit_all_heads(
         judged_X, ttf, observed, oof, curves, late, settings, tell
     )
-    of_late = curves.take(len(rows) + np.arange(len(extra.row) if extra else 0))
-    curves = curves.take(np.arange(len(rows)))
+    shared = len(rows) + np.arange(len(extra.row) if extra else 0)
+    curves, of_late = curves.take(np.arange(len(rows))), curves.take(shared)
+    sharpness, curves = sharpen(curves, place, marks, life, head_cap_h(edges, settings))
     windows = fit_window_levels(
         curves.take(place),
         marks.ttf_h,
@@ -147,7 +137,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         marks.weight,
         life,
     )
-    late_levels, late_metrics = late_windows(of_late, extra, settings)
+    late_sharpness, late_levels, late_metrics = late_windows(of_late, extra, settings)
     told = np.flatnonzero(~np.isin(labels.life[rows], list(findings.left_out)))
     rows, curves = rows[told], curves.take(told)
     metrics = _metrics(curves, windows, rows, labels, groups, settings)
@@ -174,10 +164,53 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
         "horizons": {}
         if horizons is None
         else dict(zip(map(str, horizons.hours), horizons.shares, strict=True)),
+        "sharpness": None if sharpness is None else list(sharpness.log_slopes),
         "findings": leaning,
     }
     tell("done", 1.0)
-    return WindowModel(hazard, prior, horizons, windows, late_levels, heads, late_heads, lineage)
+    return WindowModel(
+        hazard,
+        prior,
+        horizons,
+        sharpness,
+        late_sharpness,
+        windows,
+        late_levels,
+        heads,
+        late_heads,
+        lineage,
+    )
+
+
+def _fit_members(
+    data: TrainingData,
+    examples: Examples,
+    extra: Examples | None,
+    findings: Findings,
+    groups: NDArray[np.int64],
+    edges: FloatArray,
+    rounds: int,
+    settings: ModelSettings,
+    tell: Progress,
+) -> list[Fit]:
+    """Train the ensemble on everything: the first member on `examples`, others on rows of their own."""
+
+    def fit(m: int) -> Fit:
+        own = examples
+        if m:
+            rows = landmark_rows(data.table, data.labels, settings, settings.seed + m)
+            X = as_input(data.table.X[rows])
+            own = make_examples(X, rows, data.labels, findings, groups, settings)
+        part = own.landmarks if extra is None else joined(own.landmarks, extra.landmarks)
+        return fit_member(part, edges, settings, settings.seed + m, rounds)
+
+    count = settings.members
+    return at_once(
+        fit,
+        count,
+        settings.threads,
+        lambda m: tell(f"member {m} of {count}", 0.7 + 0.25 * m / count),
+    )
 
 
 def _metrics(

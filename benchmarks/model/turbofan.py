@@ -164,6 +164,31 @@ def last_rows(data: Turbofans) -> FeatureTable:
     return table.take(np.argsort(number))
 
 
+def every_hour(bundle: Bundle, data: Turbofans) -> dict[str, float | int]:
+    """Return how windows hold at every hour of the test engines: a hundred of them are few at one each.
+
+    The official moments also leave out all with more than some 145 h to go, so that long windows can
+    hardly fail above.
+    """
+    table = data.test
+    windows = predict(bundle, table.X).windows_h
+    if windows is None:
+        raise SystemExit("The model gives no window.")
+    number = np.array([int(str(a).rsplit("-", 1)[1]) for a in table.assets])
+    last_ms = np.zeros(number.max() + 1, dtype=np.int64)
+    np.maximum.at(last_ms, number, table.ts_ms)
+    y = data.true_rul_h[number - 1] + (last_ms[number] - table.ts_ms) / HOUR_MS
+    out: dict[str, float | int] = {}
+    for name, rows in (("every_hour", y >= 0), ("every_hour_last_30", y <= 30)):
+        coverage, width, count = window_coverage(windows[rows], y[rows], np.ones(rows.sum(), bool))
+        out |= {
+            f"window_coverage_80_{name}": round(coverage, 4),
+            f"window_width_{name}": round(width, 4),
+            f"windows_{name}": count,
+        }
+    return out
+
+
 def official(bundle: Bundle, data: Turbofans) -> dict[str, float | int]:
     """Return the figures of the official protocol: each test engine at its last cycle."""
     table = last_rows(data)

@@ -148,7 +148,7 @@ def test_the_first_model_listens_to_the_deviation(first: Bundle, bundle: Bundle)
 
 def test_what_is_said_is_the_blend(first: Bundle, tmp_path: Path) -> None:
     table, _ = fleet(machines=2, lives=1, seed=9)
-    first = replace(first, horizons=None)
+    first = replace(first, horizons=None, sharpness=None)
     p = predict(first, table.X)
     assert first.hazard is not None
     assert first.prior is not None
