@@ -7,6 +7,7 @@ was seen to survive, one for the bin in which the failure fell, and nothing afte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,27 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def make_edges(horizon_h: float, bins: int) -> FloatArray:
-    """Return float64[bins + 1] edges in hours from 0 to `horizon_h`, finer near the present.
+def make_edges(horizon_h: float, bins: int, at_h: Sequence[float] = ()) -> FloatArray:
+    """Return edges in hours from 0 to `horizon_h`, finer near the present, with one at each of `at_h`.
 
     A mix of linear and quadratic spacing: the first bin is about a third of an even one, so short
-    horizons are resolved without leaving a single far bin for most of the failures.
+    horizons are resolved without leaving a single far bin for most of the failures. An hour asked for takes
+    the place of the edge next to it, or has one of its own where that is an end or was asked for: there are
+    `bins` bins, and one more for each of these. Hours past the horizon are left out.
     """
     share = np.arange(bins + 1) / bins
-    return horizon_h * (0.35 * share + 0.65 * share**2)
+    edges = horizon_h * (0.35 * share + 0.65 * share**2)
+    taken = [0.0, horizon_h]
+    for h in at_h:
+        if not 0 < h < horizon_h:
+            continue
+        nearest = int(np.argmin(np.abs(edges - h)))
+        if float(edges[nearest]) in taken:
+            edges = np.insert(edges, np.searchsorted(edges, h), h)
+        else:
+            edges[nearest] = h
+        taken.append(float(h))
+    return edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)

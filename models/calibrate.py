@@ -14,7 +14,7 @@ decide how wide is honest (Dunn, Wasserman & Ramdas 2023, DOI 10.1080/01621459.2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,8 @@ def fit_window_levels(
     weight = np.where(weight > 0, weight / np.maximum(per_life[life], 1e-12), 0.0)
     bands = tuple(float(share * horizon) for share in BANDS[:-1])
     band = np.searchsorted(bands, curves.quantile_h(0.5), side="right") - 1
-    scores = _Scores(u, observed & (ttf_h <= horizon), ttf_h > horizon, weight, band, life)
+    reach = 1.0 - curves.survival[:, -1]
+    scores = _Scores(u, observed & (ttf_h <= horizon), reach, weight, band, life)
     tail = (1.0 - coverage) / 2
     tails = tail * np.array(_NARROWER)
     covered = np.maximum.accumulate(_held_out_coverage(scores, tails, len(bands)))
@@ -122,12 +123,12 @@ def fit_window_levels(
 class _Scores:
     """u float64[n] of landmarks, whether it is the failure's (else a lower bound), weight, band, life.
 
-    outlived: whether the curve was outlived, so that a window without an end holds the failure.
+    reach: the share of failures each curve has by its last edge; a window up to a higher one has no end.
     """
 
     u: FloatArray
     event: NDArray[np.bool_]
-    outlived: NDArray[np.bool_]
+    reach: FloatArray
     weight: FloatArray
     band: NDArray[np.int64]
     life: NDArray[np.int64]
@@ -136,7 +137,7 @@ class _Scores:
         return _Scores(
             self.u[rows],
             self.event[rows],
-            self.outlived[rows],
+            self.reach[rows],
             self.weight[rows],
             self.band[rows],
             self.life[rows],
@@ -144,27 +145,29 @@ class _Scores:
 
 
 def _held_out_coverage(scores: _Scores, tails: FloatArray, bands: int) -> FloatArray:
-    """Return how often lives are covered by the levels of other lives, float64[tails]."""
+    """Return how often lives are covered by the levels of other lives, float64[tails].
+
+    Of windows that have an end: one without holds all that outlives the curve, and would hide that others
+    are too narrow.
+    """
     fold = scores.life % _FOLDS
-    covered, total = np.zeros(len(tails)), 0.0
+    covered, total = np.zeros(len(tails)), np.zeros(len(tails))
     for k in range(_FOLDS):
         low, high = _band_levels(scores.take(fold != k), tails, bands)
         for b in range(bands):
             judged = scores.take((fold == k) & (scores.band == b))
-            if not judged.event.any():
-                continue
-            share = float(judged.weight.sum())
-            ends = zip(low[b], high[b], strict=True)
-            covered += share * np.array([_inside(judged, *pair) for pair in ends])
-            total += share
-    return covered / total if total > 0 else np.zeros(len(tails))
+            for t in range(len(tails)):
+                ended = judged.take(judged.reach >= high[b, t])
+                if ended.event.any():
+                    share = float(ended.weight.sum())
+                    covered[t] += share * _inside(ended, low[b, t], high[b, t])
+                    total[t] += share
+    return covered / np.maximum(total, 1e-12)
 
 
 def _inside(scores: _Scores, low: float, high: float) -> float:
-    """Return how often the failure comes between two levels; what outlives an endless window is in it."""
-    endless = scores.outlived & (scores.u < high)
-    ended = replace(scores, u=np.where(endless, high, scores.u), event=scores.event | endless)
-    u, cdf = _distribution(ended)
+    """Return how often the failure comes between two levels."""
+    u, cdf = _distribution(scores)
     steps = np.r_[0.0, cdf]
     return float(steps[np.searchsorted(u, high, side="right")] - steps[np.searchsorted(u, low)])
 

@@ -88,10 +88,13 @@ def predict(bundle: Bundle, X: FloatArray) -> Predictions:
     late = np.isnan(age)
     if bundle.late_heads is not None and late.any():
         curves = curves.put(late, bundle.late_heads.blend(X[late], curves.take(late)))
+    late_sharpness, late_windows = bundle.late_sharpness, bundle.late_windows
+    if late_windows is None:  # levels hold for the curves they were found on
+        late_sharpness, late_windows = bundle.sharpness, bundle.windows
     windows = np.empty((len(X), 3))
     for rows, sharpness, levels in (
         (~late, bundle.sharpness, bundle.windows),
-        (late, bundle.late_sharpness, bundle.late_windows or bundle.windows),
+        (late, late_sharpness, late_windows),
     ):
         if not rows.any():
             continue

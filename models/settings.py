@@ -49,7 +49,12 @@ class ModelSettings(BaseModel):
         ge=168,
         description="How far the curve reaches; none: the median life, at least 200 h and at most 60 days.",
     )
-    bins: int = Field(default=18, ge=4, le=64, description="Horizon bins, finer near the present.")
+    bins: int = Field(
+        default=18,
+        ge=4,
+        le=64,
+        description="Horizon bins, finer near the present; published horizons are edges.",
+    )
     min_failures: int = Field(
         default=20, ge=2, description="Below this many failures no window is given."
     )

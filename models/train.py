@@ -188,7 +188,7 @@ def _lineage(
         "failures_by_mode": labels.failures_by_mode(),
         "asset_hours": round(_hours(labels), 1),
         "seed": settings.seed,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"threads"}),
         "code_version": _code_version(),
     }
 

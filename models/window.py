@@ -39,6 +39,7 @@ from models.prior import Prior, known_of, learn_prior
 from models.repairs import judge_repairs
 from models.settings import ModelSettings
 from models.sharpness import Sharpness, sharpen
+from plant.risk import HORIZONS_H
 from plant.times import HOUR_MS
 
 _SHORTEST_H, _LONGEST_H = 200.0, 1440.0
@@ -80,7 +81,7 @@ def fit_window_model(data: TrainingData, settings: ModelSettings, tell: Progress
     """Fit the hazard on folds for honesty, then on everything for use."""
     labels = data.labels
     groups, group_events = group_codes(labels, settings)
-    edges = make_edges(horizon_h(labels, settings), settings.bins)
+    edges = make_edges(horizon_h(labels, settings), settings.bins, HORIZONS_H)
     findings, leaning = judge_repairs(data.table, labels, data.deviation, edges, groups, settings)
     rows = landmark_rows(data.table, labels, settings, settings.seed)
     X = as_input(data.table.X[rows])

@@ -63,6 +63,20 @@ def test_edges_are_finer_near_the_present() -> None:
     assert np.all(np.diff(edges, 2) > 0)
 
 
+@given(st.integers(30, 2000), st.integers(4, 30))
+def test_hours_asked_for_are_edges_and_answers_there_are_kept(horizon_h: int, bins: int) -> None:
+    asked = [float(h) for h in (8, 24, 72, 168) if h < horizon_h]
+    edges = make_edges(float(horizon_h), bins, (8, 24, 72, 168))
+    assert set(asked) <= set(edges.tolist())
+    assert edges[0] == 0
+    assert edges[-1] == horizon_h
+    assert np.all(np.diff(edges) > 0)
+    assert bins + 1 <= len(edges) <= bins + 1 + len(asked)
+    p = np.linspace(0.02, 0.7, len(asked))[None, :]
+    curves = SurvivalCurves(edges, np.exp(-edges / 300.0)[None, :]).through(asked, p)
+    assert curves.p_fail(asked) == pytest.approx(p)
+
+
 def test_expansion_of_worked_landmarks() -> None:
     periods = expand(np.array([5.0, 30.0, 20.0, 500.0]), np.array([True, True, False, True]), EDGES)
     got = list(

@@ -107,6 +107,27 @@ def test_lives_that_outlast_the_curve_neither_widen_nor_shift_windows() -> None:
         assert (life < low)[reach].mean() == pytest.approx(0.1, abs=0.02)
 
 
+def test_endless_windows_do_not_hide_that_others_are_narrow() -> None:
+    """Of few lives, whose rows err alike, most outlive the curve; the others are held by 80 %."""
+    rng = np.random.default_rng(6)
+
+    def lives(n: int) -> tuple[SurvivalCurves, np.ndarray, np.ndarray]:
+        of = np.repeat(np.arange(n), 12)
+        mean_h = np.where(rng.random(n) < 0.7, 900.0, 25.0)[of] * np.exp(rng.normal(0, 0.3, 12 * n))
+        return exponential(1 / mean_h), -np.log(rng.random(n)[of]) * mean_h, of
+
+    covered = []
+    for _ in range(60):
+        curves, life, of = lives(40)
+        seen = np.minimum(life, 101.0)
+        levels = fit_window_levels(curves, seen, life <= 100, 0.8, np.ones(len(life)), of)
+        curves, life, _ = lives(300)
+        low, _, high = levels.windows(curves).T
+        ended = np.isfinite(high)
+        covered.append(np.mean(((life >= low) & (life <= high))[ended]))
+    assert np.mean(covered) == pytest.approx(0.8, abs=0.02)
+
+
 def test_windows_of_few_lives_hold_for_other_lives() -> None:
     """Twelve lives of many like rows: counted as rows, windows would be far too sure."""
     rng = np.random.default_rng(4)

@@ -99,6 +99,18 @@ def test_a_model_says_how_wide_and_reads_it_again(bundle: Bundle, tmp_path: Path
     assert before is not None
     assert after is not None
     assert not np.array_equal(before.survival, after.survival)
+    late = table.copy()
+    late[:, list(bundle.features).index("asset.life.age")] = np.nan
+    assert (
+        narrow.late_windows is None
+    )  # so unknown ages share both, as levels hold for sharpened curves
+    shared = predict(narrow, late)
+    assert shared.curves is not None
+    assert narrow.windows is not None
+    assert np.array_equal(shared.windows_h, narrow.windows.windows(shared.curves), equal_nan=True)
+    blunt = predict(replace(narrow, sharpness=None), late).curves
+    assert blunt is not None
+    assert not np.array_equal(shared.curves.survival, blunt.survival)
     for name, value in (("log_slopes", [0.6]), ("log_slopes", [9.0] * len(KNOTS)), ("cap_h", -1.0)):
         damaged = sharpness_to_dict(Sharpness(CAP_H, slopes)) | {name: value}
         with pytest.raises(ValueError, match="sharpness"):
