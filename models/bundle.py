@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -55,6 +56,8 @@ _LATER = ("prior", "horizons", "late_heads", "late_windows", "sharpness", "late_
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 _MAX_BYTES = 512 * 1024 * 1024
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+_NEVER_MS = 253_402_300_800_000  # the year 10,000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,9 +241,15 @@ def read_verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         manifest = json.loads(raw)
         version = manifest["format"]
         listed = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+        sound = (
+            0 <= int(manifest["trained_ms"]) < _NEVER_MS
+            and isinstance(manifest["lineage"], dict)
+            and isinstance(manifest["lineage"].get("metrics", {}), dict)
+            and "hazard" in manifest
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"what is at {directory} is not a Vigie model.", fix=retrain) from error
-    if not isinstance(version, int) or version < 1:
+    if not sound or not isinstance(version, int) or version < 1:
         raise ModelError(f"what is at {directory} is not a Vigie model.", fix=retrain)
     if version > FORMAT:
         raise ModelError(
@@ -249,7 +258,7 @@ def read_verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         )
     files: dict[str, bytes] = {}
     for name, expected in listed.items():
-        if "/" in name or "\\" in name or name.startswith("."):
+        if not isinstance(name, str) or not _FILE.fullmatch(name):
             raise ModelError(f"the model at {directory} names a file outside itself.", fix=retrain)
         try:
             files[name] = _read(directory / name)
@@ -303,7 +312,7 @@ def _from_manifest(m: dict[str, Any], files: dict[str, bytes]) -> Bundle:
         late_sharpness=part("late_sharpness", sharpness_from_dict),
         windows=part("windows", levels_from_dict),
         late_windows=part("late_windows", levels_from_dict),
-        modes=part("modes", lambda d: modes_from_dict(d, files)),
+        modes=part("modes", lambda d: modes_from_dict(d, files, count)),
         deviation=deviation_from_dict(m["deviation"], len(features)),
         lifetime=Lifetime.from_dict(m["lifetime"]),
         lineage=dict(m["lineage"]),

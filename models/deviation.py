@@ -22,6 +22,7 @@ from models.tail import FloatArray, IntArray, false_alarm_limit
 
 #: A score at this many spreads is far beyond any limit; more would only be a broken sensor's size.
 _CLIP = 200.0
+_LEAST_LIMIT = 1e-9
 #: Healthy machines rarely pass so many spreads of a signal: coarse or heavy-tailed ones are widened.
 _RARE = 5.0
 _MAX_ROWS, _MIN_ROWS, _MAX_SIGNALS = 8_000, 30, 100
@@ -211,11 +212,14 @@ def deviation_from_dict(d: Mapping[str, Any], features: int) -> DeviationModel:
         place = np.array(one["place"], dtype=np.int64)
         whiten = np.array(one["whiten"], dtype=np.float64).reshape(len(place), len(place))
         together, each = (float(limit) for limit in one["limits"])
-        if not len(place) or not _within(place, p) or not (together > 0 and each > 0):
+        if not len(place) or not _within(place, p) or not np.all(np.isfinite(whiten)):
             raise ValueError("deviation view")
+        if not (_LEAST_LIMIT <= together < np.inf and _LEAST_LIMIT <= each < np.inf):
+            raise ValueError("deviation limits")
         views.append(View(place, whiten, (together, each)))
     limit = float(d["limit"])
-    if not limit > 0 or not np.all(scale > 0) or (p > 0) != bool(views):
+    usual = np.all(np.isfinite(centre)) and np.all(np.isfinite(scale)) and np.all(scale > 0)
+    if not _LEAST_LIMIT <= limit < np.inf or not usual or (p > 0) != bool(views):
         raise ValueError("deviation scale")
     return DeviationModel(columns, centre, scale, tuple(views), limit, int(d["rows"]))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from models.bins import FloatArray
 from models.bundle import Bundle
 from models.columns import changes
 from models.curve import SurvivalCurves
+from models.forest import split_gains
 from models.horizons import HorizonBoosters
 from models.prior import Prior, known_of
 from models.shapley import shapley
@@ -156,8 +156,8 @@ def importance(bundle: Bundle) -> dict[str, float]:
     if bundle.hazard is None:
         return {}
     gain = np.zeros(len(bundle.features))
-    for text in bundle.hazard.texts:
-        gain += np.asarray(lgb.Booster(model_str=text).feature_importance("gain"))[: len(gain)]
+    for text, forest in zip(bundle.hazard.texts, bundle.hazard.forests, strict=True):
+        gain += split_gains(text, forest.features)[: len(gain)]
     sums: dict[str, float] = {}
     for signal, value in zip(bundle.catalogue.signals, gain, strict=True):
         sums[signal] = sums.get(signal, 0.0) + float(value)

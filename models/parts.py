@@ -15,6 +15,8 @@ from models.hazard import HazardModel
 from models.heads import Heads
 from models.modes import ModeModel
 
+_LONGEST_H = 1e6
+
 
 def hazard_to_dict(hazard: HazardModel, files: dict[str, bytes]) -> dict[str, Any]:
     """Return what the manifest says of it, and add a file for each member."""
@@ -39,11 +41,12 @@ def hazard_from_dict(
     offsets = np.array(h["offsets"], dtype=np.float64)
     if offsets.shape != (len(texts), len(edges) - 1) or not texts:
         raise ValueError("hazard shapes")
-    if not (np.all(np.isfinite(edges)) and edges[0] == 0 and np.all(np.diff(edges) > 0)):
+    if not (edges[0] == 0 and np.all(np.diff(edges) > 0) and edges[-1] < _LONGEST_H):
         raise ValueError("hazard edges")
-    hazard = HazardModel(
-        edges, texts, offsets, float(h["intercept"]), float(h["slope"]), float(h["tilt"])
-    )
+    line = tuple(float(h[key]) for key in ("intercept", "slope", "tilt"))
+    if not (np.all(np.isfinite(offsets)) and np.all(np.isfinite(line))):
+        raise ValueError("hazard numbers")
+    hazard = HazardModel(edges, texts, offsets, *line)
     if any(f.features - f.horizons != features for f in hazard.forests):
         raise ValueError("hazard features")
     return hazard
@@ -79,14 +82,22 @@ def modes_to_dict(modes: ModeModel, files: dict[str, bytes]) -> dict[str, Any]:
     }
 
 
-def modes_from_dict(m: Mapping[str, Any], files: Mapping[str, bytes]) -> ModeModel:
-    """Read `modes_to_dict`'s result."""
-    return ModeModel(
+def modes_from_dict(m: Mapping[str, Any], files: Mapping[str, bytes], features: int) -> ModeModel:
+    """Read `modes_to_dict`'s result, for rows of so many features."""
+    modes = ModeModel(
         tuple(str(c) for c in m["codes"]),
         tuple(float(s) for s in m["shares"]),
         tuple(str(c) for c in m["pooled"]),
         files["modes.txt"].decode() if m["trees"] else "",
     )
+    if not 1 <= len(set(modes.codes)) == len(modes.codes) == len(modes.shares):
+        raise ValueError("mode codes")
+    if not (all(0 <= s <= 1 for s in modes.shares) and abs(sum(modes.shares) - 1) < 1e-6):
+        raise ValueError("mode shares")
+    forest = modes.forest
+    if forest is not None and (forest.classes, forest.features) != (len(modes.codes), features + 1):
+        raise ValueError("mode trees")
+    return modes
 
 
 def levels_to_dict(levels: WindowLevels) -> dict[str, Any]:

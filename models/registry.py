@@ -111,7 +111,7 @@ class Registry:
     def champion_id(self, kind: str) -> str | None:
         """Return the id of the kind's champion; None before the first promotion."""
         history = self.history(kind)
-        return str(history[-1]["model_id"]) if history else None
+        return history[-1]["model_id"] if history else None
 
     def champion(self, kind: str, fingerprint: str | None = None) -> Bundle | None:
         """Read the kind's champion; None before the first promotion. Raises ModelError."""
@@ -123,13 +123,13 @@ class Registry:
         file = self.path(kind, _CHAMPION)
         try:
             found = json.loads(file.read_text(encoding="utf-8"))["promotions"]
+            return [dict(step) | {"model_id": str(step["model_id"])} for step in found]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise ModelError(
                 f"{file} is damaged ({error}).", fix="Delete it and promote a model again."
             ) from error
-        return [dict(step) for step in found]
 
     def promote(self, kind: str, model_id: str, at_ms: int, who: str = "", why: str = "") -> None:
         """Make a model the champion, in one step. Raises ModelError when it cannot be read."""

@@ -15,6 +15,8 @@ DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)
+_FIRST_MS = (datetime.min - _EPOCH_WITHOUT_ZONE) // timedelta(milliseconds=1)
+_LAST_MS = (datetime.max - _EPOCH_WITHOUT_ZONE) // timedelta(milliseconds=1)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
 _UNIT_MS = {
     "ms": 1,
@@ -67,7 +69,12 @@ def parse_moment(text: str, now_ms: int) -> int:
     if text == "now":
         return now_ms
     if text.startswith("-"):
-        return now_ms - parse_duration_ms(text[1:])
+        ago = now_ms - parse_duration_ms(text[1:])
+        if not _FIRST_MS <= ago <= _LAST_MS:
+            raise DataError(
+                f"the time {text[:60]!r} is out of range.", fix="Use a year from 1 to 9999."
+            )
+        return ago
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         text += "T00:00:00Z"
     return from_iso(text)

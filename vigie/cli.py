@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from plant.errors import VigieError
+from plant.errors import DataError, VigieError
 from vigie import commands
 from vigie.context import Context
 from vigie.logs import configure_logs
@@ -62,6 +62,11 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         sys.stderr.write(f"vigie: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except OSError as error:  # a file named on the command line; parts of Vigie say their own
+        if error.filename is None or "--debug" in arguments:
+            raise
+        sys.stderr.write(f"vigie: {error.filename} cannot be used: {error.strerror}.\n")
+        raise SystemExit(DataError.exit_code) from None
     except SystemExit as ended:
         if ended.code:
             raise

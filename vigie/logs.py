@@ -9,6 +9,8 @@ from typing import TextIO, cast
 
 import structlog
 
+from plant.errors import DataError
+
 
 class _Stream:
     """A stream whose end may go away (`vigie run 2>&1 | head`): logging must not stop the work."""
@@ -28,7 +30,11 @@ class _Stream:
 
 def configure_logs(level: str = "warning", *, as_json: bool = False) -> None:
     """Send everything from `level` up to stderr, as JSON lines when asked."""
-    number = logging.getLevelNamesMapping()[level.upper()]
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise DataError(
+            f"--log-level {level[:60]!r} is not known.", fix="Use debug, info, warning or error."
+        )
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if as_json

@@ -72,7 +72,15 @@ def messages(table: pd.DataFrame, columns: Columns, topics: Topics) -> Iterator[
     A cell without a finite number is left out; a row without any is skipped. Raises DataError
     naming the column when one is missing, is not a time, or makes no valid asset path.
     """
-    template_columns = [name for _, name, _, _ in string.Formatter().parse(columns.asset) if name]
+    try:
+        template_columns = [
+            name for _, name, _, _ in string.Formatter().parse(columns.asset) if name
+        ]
+    except ValueError as error:
+        raise DataError(
+            f"--asset {columns.asset!r} is no pattern ({error}).",
+            fix="Name columns in braces: lyon/l1/{machine}.",
+        ) from error
     for name in [*template_columns, columns.time, *(column for column, _ in columns.signals)]:
         _require(table, name)
     signals = columns.signals or _numeric_signals(table, [*template_columns, columns.time])

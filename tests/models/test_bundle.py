@@ -87,11 +87,55 @@ def test_foreign_catalogue_is_refused(saved: Path) -> None:
         {"reference": [1]},
         {"trained_ms": "soon"},
         {"windows": {"bands_h": [0], "low": [], "high": []}},
+        {"trained_ms": 10**30},
+        {"lineage": None},
+        {"lineage": {"metrics": 5}},
+        {"files": [[1, "a"]]},
+        {"files": {"a\u0000b": "0"}},
+        {"files": {"\ud800": "0"}},
     ],
 )
 def test_well_signed_nonsense_is_refused(saved: Path, changes: dict[str, object]) -> None:
     rewrite(saved, **changes)
     with pytest.raises(ModelError):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("part", "at", "value"),
+    [
+        ("hazard", ("intercept",), float("nan")),
+        ("hazard", ("offsets", 0, 0), None),
+        ("hazard", ("edges_h", -1), 1e308),
+        ("modes", ("shares",), ["NaN", 1.0]),
+        ("modes", ("shares",), [5.0, -4.0]),
+        ("modes", ("shares",), [0.5]),
+        ("modes", ("codes",), ["ONE"]),
+        ("modes", ("codes",), ["ONE", "ONE"]),
+        ("deviation", ("views", 0, "whiten", 0, 0), None),
+        ("deviation", ("views", 0, "limits", 0), 5e-324),
+        ("deviation", ("centre", 0), float("inf")),
+        ("deviation", ("limit",), float("inf")),
+    ],
+)
+def test_well_signed_numbers_that_would_be_said_are_refused(
+    saved: Path, part: str, at: tuple[str | int, ...], value: object
+) -> None:
+    changed = json.loads((saved / MANIFEST).read_bytes())[part]
+    place = changed
+    for step in at[:-1]:
+        place = place[step]
+    place[at[-1]] = value
+    rewrite(saved, **{part: changed})
+    with pytest.raises(ModelError, match="damaged"):
+        load(saved)
+
+
+def test_json_nested_without_end_is_refused(saved: Path) -> None:
+    raw = b"[" * 200_000
+    (saved / MANIFEST).write_bytes(raw)
+    (saved / DIGEST).write_text(hashlib.sha256(raw).hexdigest())
+    with pytest.raises(ModelError, match="not a Vigie model"):
         load(saved)
 
 
@@ -139,3 +183,20 @@ def test_registry_refuses_paths_and_damage(bundle: Bundle, tmp_path: Path) -> No
     with pytest.raises(ModelError, match="damaged"):
         registry.promote("pump", bundle.model_id, 1)
     assert "damaged" in registry.list("pump")[0].lineage
+    for text in (
+        '{"promotions": [1]}',
+        '{"promotions": [{}]}',
+        '{"promotions": "x"}',
+        "[" * 200_000,
+    ):
+        (tmp_path / "pump" / "champion.json").write_text(text)
+        with pytest.raises(ModelError, match="damaged"):
+            registry.champion_id("pump")
+
+
+def test_a_well_signed_model_without_its_lineage_is_listed_as_damaged(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    rewrite(registry.add(bundle), lineage=5)
+    assert "not a Vigie model" in registry.list()[0].lineage["damaged"]

@@ -6,7 +6,7 @@ import pytest
 
 from models.bins import make_edges
 from models.bundle import Bundle
-from models.forest import parse_forest
+from models.forest import parse_forest, split_gains
 from models.hazard import (
     Landmarks,
     as_input,
@@ -40,6 +40,17 @@ def test_joint_walk_equals_lightgbm_bit_for_bit(bundle: Bundle) -> None:
     assert np.array_equal(ours, np.asarray(theirs).reshape(len(X), bins))
 
 
+def test_gains_equal_lightgbm_and_are_read_without_it(bundle: Bundle) -> None:
+    assert bundle.hazard is not None
+    text, features = bundle.hazard.texts[0], bundle.hazard.forests[0].features
+    theirs = lgb.Booster(model_str=text).feature_importance("gain")
+    assert split_gains(text, features) == pytest.approx(np.asarray(theirs), rel=1e-4)
+    cut = "\nTree=".join(text.split("\nTree=")[:4])  # the sizes in the header are wrong now
+    assert split_gains(cut, features).sum() < theirs.sum()
+    with pytest.raises(ModelError, match="gains"):
+        split_gains(text.replace("split_gain=", "split_gain=x "), features)
+
+
 def test_modes_equal_lightgbm_bit_for_bit(bundle: Bundle) -> None:
     assert bundle.modes is not None
     assert bundle.modes.forest is not None
@@ -55,6 +66,7 @@ def test_modes_equal_lightgbm_bit_for_bit(bundle: Bundle) -> None:
         ("left_child=", "left_child=7 "),
         ("split_feature=", "split_feature=9999 "),
         ("leaf_value=", "leaf_value=nan "),
+        ("leaf_value=-", "leaf_value=-1e300"),
         ("internal_count=", "internal_count=9e99"),
         ("decision_type=", "decision_type=2."),
         ("leaf_count=", "leaf_count=1.5"),

@@ -63,6 +63,8 @@ def test_moments_of_a_command_line() -> None:
     now = from_iso("2026-11-22T10:00:00Z")
     assert parse_moment("now", now) == now
     assert parse_moment("-7d", now) == now - 7 * 86_400_000
+    with pytest.raises(DataError, match="out of range"):
+        parse_moment("-99999999999999999d", now)
     assert parse_moment("2026-11-22", now) == from_iso("2026-11-22T00:00:00Z")
 
 

@@ -155,6 +155,21 @@ def test_what_is_mistyped_is_said_with_the_usage(run: Run, mistyped: tuple[str, 
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--log-level", "foo", "version"),
+        ("kpi", "--output", "/nonexistent/x.html"),
+        ("kpi", "--from", "-9999999999999999999999999d"),
+        ("simulate", "plant", "--write-plant", "/nonexistent/x.toml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_sentence(run: Run, arguments: tuple[str, ...]) -> None:
+    code, err = run(*arguments)
+    assert code == 3
+    assert is_one_sentence(err), err
+
+
 def test_what_a_command_found_is_its_exit_code(run: Run) -> None:
     """`vigie doctor` as a health check: nothing listens at the broker's port."""
     assert run("doctor", settings=f"[broker]\nport = {free_port()}\n")[0] == 1

@@ -44,9 +44,8 @@ def command(
             row["last"] or "never",
             ", ".join(row["signals"]),
         )
-    Console().print(
-        table if rows else "No machine yet: publish a reading, or add [[assets]] to plant.toml."
-    )
+    hint = "No machine yet: publish a reading, or add [[assets]] to plant.toml."
+    Console().print(table if rows else hint, markup=False)
 
 
 def list_assets(context: Context) -> list[dict[str, Any]]:

@@ -324,5 +324,5 @@ def _json_lines(rows: list[dict[str, Any]]) -> None:
         typer.echo(orjson.dumps(row))
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else "–"
