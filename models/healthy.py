@@ -9,7 +9,11 @@ from features.table import FeatureTable
 from models.columns import mode_ages
 from models.labels import Labels, Life
 from models.settings import ModelSettings
-from plant.times import HOUR_MS
+from plant.times import DAY_MS, HOUR_MS
+
+IntArray = NDArray[np.int64]
+
+_STRETCH_MS = 7 * DAY_MS
 
 
 def healthy_rows(table: FeatureTable, labels: Labels, settings: ModelSettings) -> NDArray[np.bool_]:
@@ -42,3 +46,15 @@ def healthy_rows(table: FeatureTable, labels: Labels, settings: ModelSettings) -
             worn = (ts > since + share * (life.stop_ms - since)) & (ts < life.stop_ms)
             healthy[rows[worn]] = False
     return healthy
+
+
+def whole_weeks(ts_ms: IntArray, groups: IntArray, most: int) -> NDArray[np.bool_]:
+    """Choose about `most` rows, bool[n], of machines `groups` int64[n] at ts_ms int64[n], by whole weeks.
+
+    How often a machine passes a limit shows only in all rows of a stretch of time: every k-th row passes
+    it less often. So every k-th week is taken, another one for each machine. A single week of a machine
+    is taken whole, whatever its rows.
+    """
+    k = max(1, -(-len(ts_ms) // most))
+    turn = (ts_ms // _STRETCH_MS + groups) % k
+    return np.asarray(turn == np.argmax(np.bincount(turn, minlength=1)))

@@ -18,9 +18,10 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 MONTH_MS = 30 * DAY_MS
-#: Thresholds tried, as quantiles of all rows, lowest first.
-_THRESHOLDS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
-#: Spells that are enough to fit a tail, and too few to.
+#: Thresholds tried, as quantiles of all rows, highest first: above a low one the spells of a fast signal,
+#: which comes back to it every day, run into one as long as the history.
+_THRESHOLDS = (0.9998, 0.9995, 0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
+#: Spells that are enough to fit a tail, and too few to doubt the highest of.
 _ENOUGH, _TOO_FEW = 30, 10
 #: Share of the highest peaks whose height is not believed.
 _DOUBTED = 0.1
@@ -63,13 +64,11 @@ def false_alarm_limit(
     apart = min(float(DAY_MS), watched / 50)
     allowed = per_month * watched / MONTH_MS
     floor, peaks = 0.0, np.zeros(0)
-    for level in _THRESHOLDS:
-        threshold = float(np.quantile(s, level))
+    for threshold in np.quantile(s, _THRESHOLDS):
         found = spell_peaks(s, t, g, threshold, apart)
-        if len(peaks) and len(found) < _TOO_FEW:
-            break
-        floor, peaks = threshold, found
-        if len(peaks) <= max(2 * allowed, _ENOUGH):
+        if len(found) > len(peaks):
+            floor, peaks = float(threshold), found
+        if len(peaks) >= max(2 * allowed, _ENOUGH):
             break
     if not len(peaks):
         return max(floor, 1e-6)

@@ -19,7 +19,7 @@ from models.columns import views
 from models.crossfit import Progress, landmark_rows
 from models.deviation import DeviationModel, fit_deviation
 from models.hazard import as_input
-from models.healthy import healthy_rows
+from models.healthy import healthy_rows, whole_weeks
 from models.labels import Labels, label_rows
 from models.lifetime import fit_lifetime
 from models.modes import fit_modes
@@ -32,7 +32,8 @@ from plant.event import Event
 from plant.times import HOUR_MS, to_iso
 
 log = structlog.get_logger()
-_HEALTHY_ROWS = 30_000
+#: Healthy rows the deviation learns from, about: they bound its memory and time in a large plant.
+_HEALTHY_ROWS = 100_000
 
 
 def train(
@@ -147,8 +148,9 @@ def one_kind(table: FeatureTable, kind: str | None) -> tuple[FeatureTable, str]:
 
 def _healthy(table: FeatureTable, labels: Labels, settings: ModelSettings) -> DeviationModel:
     rows = np.flatnonzero(healthy_rows(table, labels, settings))
-    rows = rows[:: max(1, -(-len(rows) // _HEALTHY_ROWS))]
     groups = pd.factorize(table.assets[rows], sort=True)[0].astype(np.int64)
+    kept = whole_weeks(table.ts_ms[rows], groups, _HEALTHY_ROWS)
+    rows, groups = rows[kept], groups[kept]
     return fit_deviation(
         as_input(table.X[rows]), table.ts_ms[rows], groups, views(table.catalogue), settings
     )

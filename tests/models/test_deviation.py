@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue, Feature
 from features.table import FeatureTable
+from models import train
 from models.columns import mode_ages, views
 from models.deviation import (
     DeviationModel,
@@ -16,7 +17,7 @@ from models.deviation import (
     deviation_to_dict,
     fit_deviation,
 )
-from models.healthy import healthy_rows
+from models.healthy import healthy_rows, whole_weeks
 from models.labels import label_rows
 from models.settings import ModelSettings
 from models.tail import MONTH_MS, false_alarm_limit, spell_peaks, watched_ms
@@ -182,6 +183,56 @@ def test_the_limit_reaches_past_what_was_seen() -> None:
         found.append(false_alarm_limit(filled, at, np.zeros(len(at), np.int64), 1 / 12))
     # 15 peaks a month of an exponential law, one in 12 months wanted: ln(180) = 5.2
     assert 4.0 < np.median(found) < 6.5
+
+
+def test_a_large_plant_is_learned_from_by_whole_weeks() -> None:
+    ts = np.tile(np.arange(0, 70 * 24, dtype=np.int64) * HOUR_MS, 9)
+    groups = np.repeat(np.arange(9), 70 * 24)
+    kept = whole_weeks(ts, groups, len(ts) // 5)
+    assert kept.sum() == len(ts) // 5
+    assert set(groups[kept]) == set(range(9))
+    weeks = np.unique(
+        np.column_stack([groups, ts // (7 * DAY_MS)])[kept], axis=0, return_counts=True
+    )
+    assert set(weeks[1]) == {7 * 24}
+    assert len(np.unique(weeks[0][:, 1])) == 10  # every week is seen at some machine
+    assert whole_weeks(ts, groups, len(ts)).all()
+    assert whole_weeks(ts[:100], groups[:100], 10).all()  # less than a week is taken as it is
+    assert len(whole_weeks(ts[:0], groups[:0], 10)) == 0
+
+
+def test_a_large_plant_keeps_its_false_alarm_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of noise without memory every eighth row passes a limit eight times less often than all rows do."""
+    machines, n = 40, 60 * 24
+    rng = np.random.default_rng(4)
+    table = FeatureTable(
+        np.repeat(np.array([f"s/l/m{i:02d}" for i in range(machines)], dtype=object), n),
+        np.tile(np.arange(n, dtype=np.int64) * HOUR_MS, machines),
+        rng.normal(size=(machines * n, 4)),
+        Catalogue(tuple(Feature(f"s{i}", "ewm6h", "level", "", "") for i in range(4))),
+        np.zeros((machines * n, 0), np.uint8),
+    )
+    settings = ModelSettings(false_alarms_per_month=RATE, healthy_share=0.9)
+    monkeypatch.setattr(train, "_HEALTHY_ROWS", 6_500)
+    model = train._healthy(table, label_rows(table.assets, table.ts_ms, [], settings), settings)
+    assert 5_000 < model.rows < 8_000
+    fresh, groups = rng.normal(size=(machines * n, 4)), np.repeat(np.arange(machines), n)
+    spells = len(spell_peaks(model.score(fresh), table.ts_ms, groups, 1.0, DAY_MS))
+    assert 0.2 < spells / (watched_ms(table.ts_ms, groups) / MONTH_MS) < 1.0
+
+
+def test_a_fast_signal_keeps_its_false_alarm_rate() -> None:
+    """On a grid of ten minutes noise passes its 80 % point every day: that spell never ends."""
+    n, machines, months = 18 * 144, 20, 40 * 18 / 30
+    ts = np.tile(np.arange(n, dtype=np.int64) * HOUR_MS // 6, machines)
+    groups = np.repeat(np.arange(machines), n)
+    rng, rates = np.random.default_rng(5), []
+    for _ in range(5):
+        limit = false_alarm_limit(np.abs(rng.normal(size=len(ts))), ts, groups, RATE)
+        fresh = np.abs(rng.normal(size=(2, len(ts))))
+        spells = sum(len(spell_peaks(one, ts, groups, limit, DAY_MS)) for one in fresh)
+        rates.append(spells / months)
+    assert 0.25 < np.mean(rates) < 1.0  # 0.5 is asked
 
 
 def test_a_catalogue_is_looked_at_statistic_by_statistic() -> None:
