@@ -8,7 +8,7 @@ enough to act (`lead`); an alarm that no failure follows within the horizon was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from models.metrics import average_precision, brier, calibration_ratio, concorda
 from models.score import predict
 from models.settings import ModelSettings
 from models.train import train
+from models.window import horizon_h as reach_of
 from plant.config import Plant
 from plant.errors import DataError
 from plant.event import Event
@@ -71,15 +72,19 @@ def backtest(
     embargo_h: float = 24.0,
     threshold: float = 0.5,
     lead_h: float = 8.0,
+    late: Callable[[int], FeatureTable | None] | None = None,
     progress: Progress | None = None,
 ) -> Backtest:
     """Replay the later part of the history in `periods`, each with a model of its time.
 
-    table: one kind's rows; the first `first_share` of the time is only learned from. Raises DataError when
-    no period has enough failures before it.
+    table: one kind's rows; the first `first_share` of the time is only learned from. late: gives the rows
+    of machines as if connected in mid-life that were known before an epoch ms; without it models learn
+    from none. Raises DataError when no period has enough failures before it, or `horizon_h` is past what
+    the models of that time would have said.
     """
     first, last = int(table.ts_ms.min()), int(table.ts_ms.max()) + 1
     cuts = np.linspace(first + first_share * (last - first), last, periods + 1).astype(np.int64)
+    _check_horizon(horizon_h, table, events, settings, cuts[:-1].tolist())
     truth = label_rows(table.assets, table.ts_ms, events, settings)
     said: list[Said] = []
     told: list[dict[str, Any]] = []
@@ -87,7 +92,8 @@ def backtest(
         if progress is not None:
             progress(f"period {k + 1} of {periods}", k / periods)
         cut, stop = int(cuts[k]), int(cuts[k + 1])
-        bundle = train(table, events, plant, settings, now_ms=cut, as_of_ms=cut)
+        midlife = None if late is None else late(cut)
+        bundle = train(table, events, plant, settings, now_ms=cut, as_of_ms=cut, midlife=midlife)
         rows = _daily(table, truth, cut + round(embargo_h * HOUR_MS), stop)
         told.append(
             {
@@ -104,7 +110,7 @@ def backtest(
         p = predict(bundle, table.X[rows])
         if p.curves is None or p.windows_h is None:
             continue
-        risk = p.curves.p_fail(min(horizon_h, p.curves.horizon_h))[:, 0]
+        risk = p.curves.p_fail(horizon_h)[:, 0]
         for i, row in enumerate(rows.tolist()):
             said.append(
                 Said(
@@ -190,6 +196,27 @@ def alarms(
         "false_alarms": false,
         "false_alarms_per_machine_month": false / months if months else None,
     }
+
+
+def _check_horizon(
+    horizon_h: float,
+    table: FeatureTable,
+    events: Sequence[Event],
+    settings: ModelSettings,
+    cuts: Sequence[int],
+) -> None:
+    """Refuse a horizon past the curve of a model trained at one of `cuts` (epoch ms), before training any.
+
+    Its risk would be read at the curve's end and judged by what happened later.
+    """
+    known = [label_rows(table.assets, table.ts_ms, events, settings, cut) for cut in cuts]
+    # Below min_failures a period has no curve.
+    reach = [reach_of(then, settings) for then in known if then.failures() >= settings.min_failures]
+    if reach and horizon_h > min(reach):
+        raise DataError(
+            f"--horizon {horizon_h:g} is past the {min(reach):.0f} h that models of that time look ahead.",
+            fix=f"Use --horizon {int(min(reach))} at most, or set [model] horizon_h.",
+        )
 
 
 def _daily(table: FeatureTable, labels: Labels, start_ms: int, stop_ms: int) -> NDArray[np.int64]:

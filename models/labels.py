@@ -14,7 +14,9 @@
 
 Any maintenance ends what rows before it can know, whichever modes it renewed: what would have
 happened without it was never seen. With overlapping modes the first to end the life is the label.
-Rows while the machine is down (from a failure to the end of its repair) have no label.
+Rows while the machine is down have no label: from a failure to its first start or to the repair of what
+failed, at most `repair_within_h` later. Until then it cannot fail again: more failures, and repairs of
+other modes, belong to that stoppage. A failure before the first row begins one too.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Life:
     """One life of a machine between two renewals, epoch ms.
 
     Rows in [start_ms, stop_ms) belong to it. `event_ms` is when it failed, would have failed (found
-    degraded) or is known to have lasted until; `mode` what failed, empty where not recorded.
+    degraded) or is known to have lasted until; `mode` what failed, empty where not recorded; `rows` how
+    many feature rows with a label it has.
     """
 
     asset: str
@@ -49,6 +52,7 @@ class Life:
     event_ms: int
     reason: EndReason
     mode: str
+    rows: int = 0
 
     @property
     def observed(self) -> bool:
@@ -84,25 +88,25 @@ class Labels:
 
     def failures(self) -> int:
         """Return the number of lives that have rows and ended by a failure or its equivalent."""
-        return sum(self.lives[i].observed for i in self._with_rows())
+        return sum(life.observed for life in self._with_rows())
 
     def failures_by_mode(self) -> dict[str, int]:
         """Return the failures of every mode; an unrecorded mode is counted under the empty name."""
         counts: dict[str, int] = {}
-        for i in self._with_rows():
-            if self.lives[i].observed:
-                counts[self.lives[i].mode] = counts.get(self.lives[i].mode, 0) + 1
+        for life in self._with_rows():
+            if life.observed:
+                counts[life.mode] = counts.get(life.mode, 0) + 1
         return dict(sorted(counts.items()))
 
     def reasons(self) -> dict[str, int]:
         """Return how many lives with rows ended for each reason."""
         counts: dict[str, int] = {}
-        for i in self._with_rows():
-            counts[self.lives[i].reason] = counts.get(self.lives[i].reason, 0) + 1
+        for life in self._with_rows():
+            counts[life.reason] = counts.get(life.reason, 0) + 1
         return dict(sorted(counts.items()))
 
-    def _with_rows(self) -> list[int]:
-        return [int(i) for i in np.unique(self.life[self.valid]) if i >= 0]
+    def _with_rows(self) -> list[Life]:
+        return [life for life in self.lives if life.rows]
 
 
 def lives_of(
@@ -118,33 +122,27 @@ def lives_of(
     """
     lives: list[Life] = []
     start = first_ms
-    mending: tuple[int, str] | None = None  # the failure whose repair is still to come
-    for event in sorted(events, key=lambda e: (e.ts_ms, e.kind != "failure")):
-        # Maintenance is logged when it is done; a failure's stoppage begins with it.
-        down_h = 0.0 if event.kind == "maintenance" else event.duration_h or 0.0
-        ends_ms = event.ts_ms + round(down_h * HOUR_MS)
-        mode = event.mode or (event.scope[0] if len(event.scope) == 1 else "")
-        if event.kind == "start" and mending is not None:
-            start = max(start, event.ts_ms)
-            continue
-        if event.kind == "maintenance" and mending is not None:
-            failed_ms, failed_mode = mending
-            within = event.ts_ms - failed_ms <= settings.repair_within_h * HOUR_MS
-            covers = not failed_mode or not event.scope or failed_mode in event.scope
-            mending = None
-            if within and covers:
-                start = max(start, ends_ms)
-                continue
+    unmended: list[Event] = []  # failures whose repair is still to come
+    # At one moment a failure comes first and a repair last: it may be that failure's.
+    log = sorted(events, key=lambda e: (e.ts_ms, e.kind != "failure", e.kind == "maintenance"))
+    for i, event in enumerate(log):
         reason = _reason(event)
         if reason is None:
             continue
-        if event.ts_ms < start:  # while down, or before the first row: nothing lived
-            start = max(start, ends_ms)
+        mended = [f for f in unmended if _mends(event, f, settings)]
+        unmended = [f for f in unmended if f not in mended]
+        # A repair of what failed ends that stoppage; while down, or before the first row, nothing lived.
+        if not mended and event.ts_ms >= start:
+            event_ms = event.ts_ms + round(after_h(reason, settings) * HOUR_MS)
+            lives.append(Life(asset, start, event.ts_ms, event_ms, reason, _mode(event)))
+            start = event.ts_ms + 1
+        if event.kind == "maintenance":  # logged when it is done
+            start = max(start, event.ts_ms)
             continue
-        event_ms = event.ts_ms + round(after_h(reason, settings) * HOUR_MS)
-        lives.append(Life(asset, start, event.ts_ms, event_ms, reason, mode))
-        start = max(ends_ms, event.ts_ms + 1)
-        mending = (event.ts_ms, mode) if event.kind in {"failure", "inspection"} else None
+        # A failure's stoppage begins with it; even one before the first row may last into the rows.
+        unmended.append(event)
+        down_ms = round((event.duration_h or 0.0) * HOUR_MS)
+        start = max(start, event.ts_ms + down_ms, _back_ms(event, log[i + 1 :], settings))
     if last_ms >= start:
         lives.append(Life(asset, start, last_ms + 1, last_ms, "open", ""))
     return lives
@@ -158,6 +156,34 @@ def after_h(reason: str, settings: ModelSettings) -> float:
     """
     residual = settings.degraded_residual_h
     return {"degraded": residual, "sound": 2 * residual}.get(reason, 0.0)
+
+
+def _mode(event: Event) -> str:
+    """Return the mode an event is about; empty when it is not recorded or there are several."""
+    return event.mode or (event.scope[0] if len(event.scope) == 1 else "")
+
+
+def _mends(event: Event, failure: Event, settings: ModelSettings) -> bool:
+    """Tell whether an event is the repair of an earlier failure: soon enough, and of what failed."""
+    mode = _mode(failure)
+    return (
+        event.kind == "maintenance"
+        and event.ts_ms - failure.ts_ms <= settings.repair_within_h * HOUR_MS
+        and (not mode or not event.scope or mode in event.scope)
+    )
+
+
+def _back_ms(failure: Event, later: Iterable[Event], settings: ModelSettings) -> int:
+    """Return when a machine that failed ran again: at its first start or the repair of what failed.
+
+    A log that tells of neither soon enough says nothing of a stoppage. `later`: in order of time.
+    """
+    for event in later:
+        if event.ts_ms - failure.ts_ms > settings.repair_within_h * HOUR_MS:
+            break
+        if event.kind == "start" or _mends(event, failure, settings):
+            return event.ts_ms
+    return failure.ts_ms
 
 
 def _reason(event: Event) -> EndReason | None:
@@ -211,7 +237,7 @@ def label_rows(
             ttf[mine] = (life.event_ms - ts_ms[mine]) / HOUR_MS
             observed[mine] = life.observed
             seen[mine] = (min(life.stop_ms, life.event_ms) - ts_ms[mine]) / HOUR_MS
-            lives.append(life)
+            lives.append(replace(life, rows=int(np.count_nonzero(ttf[mine] > 0))))
     modes = np.array([life.mode for life in lives] or [""])
     mode = np.where(observed, modes[life_of], "")
     valid = (life_of >= 0) & (np.nan_to_num(ttf, nan=-1.0) > 0)

@@ -75,6 +75,7 @@ class Lifetime:
 def fit_lifetime(lives: Sequence[Life], born_ms: Mapping[str, int] | None = None) -> Lifetime:
     """Estimate from lives; a life joined late (its machine born before the first row) is left-truncated.
 
+    `lives`: those of one asset in order of time; those without rows were not watched and do not count.
     `born_ms`: commissioning of each asset, where it is known.
     """
     entry, exit_, event = [], [], []
@@ -84,6 +85,8 @@ def fit_lifetime(lives: Sequence[Life], born_ms: Mapping[str, int] | None = None
         if life.asset not in seen:
             seen.add(life.asset)
             born = min((born_ms or {}).get(life.asset, born), born)
+        if not life.rows:
+            continue
         entry.append((life.start_ms - born) / HOUR_MS)
         exit_.append((life.event_ms - born) / HOUR_MS)
         event.append(life.observed)
@@ -95,4 +98,4 @@ def fit_lifetime(lives: Sequence[Life], born_ms: Mapping[str, int] | None = None
         at_risk = np.count_nonzero((start < age) & (stop >= age))
         s *= 1.0 - np.count_nonzero(failed & (stop == age)) / at_risk if at_risk else 1.0
         steps.append(s)
-    return Lifetime(tuple(float(a) for a in ages), tuple(steps), len(lives), int(failed.sum()))
+    return Lifetime(tuple(float(a) for a in ages), tuple(steps), len(failed), int(failed.sum()))

@@ -129,9 +129,6 @@ def train_kind(
 ) -> Bundle:
     """Train one kind on a history that was read before."""
     regime = history.regimes.get(kind)
-    midlife = None
-    if settings.midlife_share > 0:
-        midlife = _late_copies(history, store, plant, settings, kind, stop_ms)
     return train(
         history.of_kind(kind),
         history.events,
@@ -141,14 +138,20 @@ def train_kind(
         kind=kind,
         as_of_ms=stop_ms,
         regime_json="" if regime is None else json.dumps(regime.to_json(), sort_keys=True),
-        midlife=midlife,
+        midlife=late_rows(history, store, plant, settings, kind, stop_ms),
         progress=tell,
     )
 
 
-def _late_copies(
+def late_rows(
     history: History, store: Store, plant: Plant, settings: ModelSettings, kind: str, stop_ms: int
 ) -> FeatureTable | None:
+    """Return rows of one kind's machines as if connected in mid-life, made of what lies before `stop_ms`.
+
+    None when `midlife_share` asks for none, or nothing can be cut.
+    """
+    if settings.midlife_share <= 0:
+        return None
     plan = history.job.plan(kind)
     bucket_ms = plan.settings.bucket_ms
     assets = sorted({str(a) for a in history.of_kind(kind).assets})
@@ -157,8 +160,9 @@ def _late_copies(
         (asset, from_block(plan, store.read_rollups(asset, bucket_ms, 0, stop_ms)))
         for asset in paths
     )
+    known = [e for e in history.events if e.ts_ms < stop_ms]
     return late_copies(
-        plan, plant, store, rolled, history.events, stop_ms,
+        plan, plant, store, rolled, known, stop_ms,
         copies=settings.midlife_copies, seed=settings.seed,
     )  # fmt: skip
 

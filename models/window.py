@@ -260,5 +260,9 @@ def horizon_h(labels: Labels, settings: ModelSettings) -> float:
     """Return how far curves reach: as set, else the median observed life within 200 h to 60 days."""
     if settings.horizon_h is not None:
         return settings.horizon_h
-    spans = [(life.event_ms - life.start_ms) / HOUR_MS for life in labels.lives if life.observed]
+    spans = [
+        (life.event_ms - life.start_ms) / HOUR_MS
+        for life in labels.lives
+        if life.observed and life.rows
+    ]
     return float(np.clip(np.median(spans), _SHORTEST_H, _LONGEST_H)) if spans else _SHORTEST_H

@@ -6,10 +6,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from features.settings import FeatureSettings
+from models.pipeline import late_rows, read_history
+from models.settings import ModelSettings
 from plant.clock import SystemClock
 from plant.config import parse_plant
+from plant.times import DAY_MS
 from simulator.plant import simulate
 from simulator.presets import demo_plant_toml
 from store.sqlite import SqliteStore
@@ -92,6 +97,29 @@ def test_evaluate_and_report(vigie, plant_dir: Path) -> None:  # type: ignore[no
     assert "Survival now" in (plant_dir / "report.html").read_text(encoding="utf-8")
 
 
+def test_late_rows_know_nothing_of_the_future(plant_dir: Path) -> None:
+    plant = parse_plant((plant_dir / "plant.toml").read_text(encoding="utf-8"))
+    settings, features = ModelSettings(midlife_copies=2), FeatureSettings(grid_ms=7_200_000)
+    store = SqliteStore(plant_dir / "data", SystemClock())
+    try:
+        first = min(e.first_ms for e in store.assets())
+        cut, end = first + round(20.4 * DAY_MS), first + 45 * DAY_MS
+        whole = read_history(store, plant, features, end)
+        then = read_history(store, plant, features, cut, regimes=whole.regimes)
+        of_whole, of_then = (
+            late_rows(h, store, plant, settings, "pump", cut) for h in (whole, then)
+        )
+        none = settings.model_copy(update={"midlife_share": 0.0})
+        assert late_rows(whole, store, plant, none, "pump", cut) is None
+    finally:
+        store.close()
+    assert of_whole is not None
+    assert of_then is not None
+    assert of_whole.ts_ms.max() < cut
+    assert np.array_equal(of_whole.ts_ms, of_then.ts_ms)
+    assert np.array_equal(of_whole.X, of_then.X, equal_nan=True)
+
+
 def test_mistakes_are_one_sentence(
     vigie,
     capsys: pytest.CaptureFixture[str],  # type: ignore[no-untyped-def] # the fixture above
@@ -99,6 +127,7 @@ def test_mistakes_are_one_sentence(
     for arguments, words, code in (
         (("train", "--kind", "fan"), "there are: pump", 3),
         (("models", "show", "nothing"), "is not known", 6),
+        (("evaluate", "--horizon", "9000"), "[model] horizon_h", 3),
         (("models", "rollback", "fan"), "no earlier champion", 6),
     ):
         with pytest.raises(SystemExit) as stop:

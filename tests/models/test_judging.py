@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from models.report import write_report
 from models.settings import ModelSettings
 from models.splits import before, folds_by_group, thin
 from models.train import train
+from plant.errors import DataError
 from plant.event import Event
 from plant.times import DAY_MS, HOUR_MS
 from tests.models.conftest import NOW_MS
@@ -331,6 +333,44 @@ def test_backtest_knows_only_its_past_and_feeds_the_report(
     assert html.count("data:image/png;base64,") == 5
     assert "Calibration" in html
     assert 'src="http' not in html
+
+
+def test_backtest_trains_as_vigie_does(
+    history: History, settings: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each model gets the machines connected in mid-life that were known at its time."""
+    table, events = history
+    quick = settings.model_copy(update={"min_failures": 10, "max_rounds": 10, "challengers": False})
+    trained: list[tuple[int, object]] = []
+
+    def spy(*arguments: Any, midlife: FeatureTable | None, as_of_ms: int, **more: Any) -> Bundle:
+        trained.append((as_of_ms, midlife))
+        return train(*arguments, as_of_ms=as_of_ms, **more)
+
+    monkeypatch.setattr("models.evaluate.train", spy)
+    known: dict[int, FeatureTable] = {}
+
+    def late(cut_ms: int) -> FeatureTable:
+        return known.setdefault(cut_ms, table.take(table.ts_ms < cut_ms))
+
+    result = backtest(table, events, PLANT, quick, periods=2, late=late)
+    assert [cut for cut, _ in trained] == [p["from_ms"] for p in result.periods]
+    assert all(midlife is known[cut] for cut, midlife in trained)
+
+
+def test_backtest_refuses_a_horizon_past_the_curve(
+    history: History, settings: ModelSettings
+) -> None:
+    table, events = history
+    quick = settings.model_copy(
+        update={"min_failures": 10, "max_rounds": 10, "challengers": False, "horizon_h": None}
+    )
+    with pytest.raises(DataError, match="--horizon 336 is past the") as refused:
+        backtest(table, events, PLANT, quick, horizon_h=336.0, periods=2)
+    largest = float(refused.value.fix.split()[2])
+    assert 200 <= largest < 336
+    told = backtest(table, events, PLANT, quick, horizon_h=largest, periods=2)
+    assert all(np.isfinite(s.p_fail) for s in told.said)
 
 
 def test_censored_fleet_is_not_taken_for_failing(settings: ModelSettings) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from models.labels import Labels, label_rows
+from models.lifetime import fit_lifetime
 from models.settings import ModelSettings
+from models.window import horizon_h
 from plant.asset import AssetPath
 from plant.event import Event
 from plant.times import HOUR_MS
@@ -55,6 +57,92 @@ def test_worked_cases(events: list[Event], ttf: float, observed: bool, mode: str
     assert labels.observed[10] == observed
     assert labels.mode[10] == mode
     assert labels.valid[10]
+
+
+A, B = ("A",), ("B",)
+#: What each log makes of the hours 0 to 100: the lives as (start, stop, how it ended, mode), in whole hours.
+STOPPAGES = {
+    "a repair of another mode does not end the stoppage": (
+        [at(60, "failure", mode="A"), at(61, "maintenance", scope=B, found="sound"),
+         at(65, "maintenance", scope=A, found="failed")],
+        [(0, 60, "failed", "A"), (65, 100, "open", "")]),
+    "two modes that fail together are one failure, however they are repaired": (
+        [at(60, "failure", mode="A"), at(60.2, "failure", mode="B"),
+         at(64, "maintenance", scope=A, found="failed"), at(65, "maintenance", scope=B, found="failed")],
+        [(0, 60, "failed", "A"), (65, 100, "open", "")]),
+    "a mode that fails while the machine is down is repaired with it": (
+        [at(60, "failure", mode="A", duration_h=10.0), at(65, "failure", mode="B"),
+         at(72, "maintenance", scope=B, found="failed")],
+        [(0, 60, "failed", "A"), (72, 100, "open", "")]),
+    "a failure logged again is no other": (
+        [at(60, "failure", mode="A"), at(63, "failure", mode="A"),
+         at(66, "maintenance", mode="A", found="failed")],
+        [(0, 60, "failed", "A"), (66, 100, "open", "")]),
+    "an inspection and the failure it found are one": (
+        [at(60, "inspection", found="failed", mode="A"), at(63, "failure", mode="A"),
+         at(66, "maintenance", mode="A", found="failed")],
+        [(0, 60, "failed", "A"), (66, 100, "open", "")]),
+    "failed before the first row: down until the repair": (
+        [at(-10, "failure", mode="A"), at(8, "maintenance", mode="A", found="failed")],
+        [(8, 100, "open", "")]),
+    "failed too long before the first row for that repair": (
+        [at(-60, "failure", mode="A"), at(8, "maintenance", mode="A", found="failed")],
+        [(0, 8, "failed", "A"), (8, 100, "open", "")]),
+    "after a start it can fail again": (
+        [at(60, "failure", mode="A"), at(62, "start"), at(80, "failure", mode="A"),
+         at(84, "maintenance", mode="A", found="failed")],
+        [(0, 60, "failed", "A"), (62, 80, "failed", "A"), (84, 100, "open", "")]),
+    "after a start a repair of another mode cuts what can be known": (
+        [at(60, "failure", mode="A"), at(62, "start"), at(70, "maintenance", scope=B, found="sound"),
+         at(75, "maintenance", scope=A, found="failed")],
+        [(0, 60, "failed", "A"), (62, 70, "sound", "B"), (75, 100, "open", "")]),
+    "a log that tells of neither start nor repair knows no stoppage": (
+        [at(60, "failure", mode="A"), at(80, "failure", mode="B")],
+        [(0, 60, "failed", "A"), (60, 80, "failed", "B"), (80, 100, "open", "")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "lives"), STOPPAGES.values(), ids=STOPPAGES.keys())
+def test_stoppages(events: list[Event], lives: list[tuple[int, int, str, str]]) -> None:
+    labels = labels_of(events)
+    found = [
+        (life.start_ms // HOUR_MS, life.stop_ms // HOUR_MS, life.reason, life.mode)
+        for life in labels.lives
+    ]
+    assert found == lives
+    assert labels.failures() == sum(reason == "failed" for _, _, reason, _ in lives)
+
+
+def test_newest_days_alone_are_labelled_as_in_the_whole_history() -> None:
+    """A machine that is down when the rows begin is judged the same, whatever is read before."""
+    events = [at(30, "failure", mode="A"), at(60, "maintenance", mode="A", found="failed")]
+    whole, newest = labels_of(events), labels_of(events, hours=list(range(40, 101)))
+    assert not newest.valid[:20].any()
+    assert np.array_equal(whole.valid[40:], newest.valid)
+    assert np.array_equal(whole.observed[40:], newest.observed)
+    assert np.array_equal(whole.ttf_h[40:], newest.ttf_h, equal_nan=True)
+
+
+def test_lives_without_rows_count_nowhere() -> None:
+    """Failures logged twice a minute apart, and no repairs: the lives between are of the log alone."""
+    hours = [h for k in (0, 500, 1000) for h in range(k, k + 495, 5)]
+    once = [at(h, "failure", mode="A") for h in (495, 995)]
+    twice = once + [at(h + 1 / 60, "failure", mode="A", key="again") for h in (495, 995)]
+    for events, lives in ((once, 3), (twice, 5)):
+        labels = labels_of(events, hours=[float(h) for h in hours])
+        assert len(labels.lives) == lives
+        assert labels.failures() == 2
+        assert horizon_h(labels, SETTINGS) == pytest.approx(497.5, abs=0.1)
+        lifetime = fit_lifetime(labels.lives, {str(PUMP): -100 * HOUR_MS})
+        assert (lifetime.lives, lifetime.failures) == (3, 2)
+        assert lifetime.ages_h == pytest.approx((500.0, 595.0), abs=0.1)
+
+
+def test_a_first_life_without_rows_leaves_the_next_its_own_birth() -> None:
+    labels = labels_of([at(0, "failure"), at(60, "failure")])
+    assert [life.rows for life in labels.lives] == [0, 59, 39]  # the last row has nothing after it
+    lifetime = fit_lifetime(labels.lives, {str(PUMP): -1000 * HOUR_MS})
+    assert lifetime.ages_h == pytest.approx((60.0,), abs=0.01)
 
 
 def test_decommissioned_machine_is_censored_at_its_last_row() -> None:

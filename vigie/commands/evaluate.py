@@ -31,7 +31,7 @@ def command(
     from rich.table import Table
 
     from models.evaluate import backtest
-    from models.pipeline import read_history
+    from models.pipeline import late_rows, read_history
     from models.train import one_kind
 
     context = get_context(ctx)
@@ -59,6 +59,9 @@ def command(
                 periods=periods,
                 threshold=threshold,
                 lead_h=lead,
+                late=lambda cut_ms: late_rows(
+                    history, store, context.plant, context.settings.model, name, cut_ms
+                ),
                 progress=lambda what, x: progress.update(
                     task, description=what, completed=0.5 + 0.5 * x
                 ),
