@@ -119,9 +119,10 @@ def save(bundle: Bundle, directory: Path) -> None:
     """
     if directory.exists():
         raise ModelError(f"a model is already at {directory}.", fix="Choose another folder.")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
+    work = None
     try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
         for name, content in to_files(bundle).items():
             with (work / name).open("wb") as file:
                 file.write(content)
@@ -130,7 +131,8 @@ def save(bundle: Bundle, directory: Path) -> None:
         work.chmod(0o755)
         work.rename(directory)
     except OSError as error:
-        shutil.rmtree(work, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
         raise ModelError(
             f"the model cannot be written to {directory} ({error}).",
             fix="Check space and permissions.",

@@ -20,7 +20,7 @@ from models.settings import ModelSettings
 from plant.config import Plant
 from plant.errors import DataError, ModelError
 from plant.event import Event
-from plant.times import DAY_MS
+from plant.times import DAY_MS, to_iso
 from store.port import Store
 
 _NEWEST_DAYS = 30
@@ -65,7 +65,15 @@ def enthrone(
             promote, why = False, f"the two cannot be compared ({error})"
     if promote:
         registry.promote(bundle.kind, bundle.model_id, now_ms, who="vigie", why=why)
-    _log(store, bundle, promoted=promote, why=why, now_ms=now_ms, comparison=comparison)
+    log_decision(
+        store,
+        bundle.kind,
+        bundle.model_id,
+        promoted=promote,
+        why=why,
+        now_ms=now_ms,
+        comparison=comparison,
+    )
     return f"promoted: {why}" if promote else f"waits for a person: {why}"
 
 
@@ -83,10 +91,17 @@ def challenge(
 
     The challenger has seen them; so it is trained once more without them, and that stand-in is
     judged in its place. The champion is judged as it is, on days after its own training only.
-    Raises DataError when there are too few such rows.
+    Raises ModelError when one of them gives no window, DataError when there are too few such rows.
     """
+    for one in (champion, challenger):
+        if one.hazard is None:
+            raise ModelError(f"{one.model_id} gives no window: there is nothing to compare.")
     stop_ms = int(challenger.lineage["data_to_ms"]) + 1
     start_ms = max(stop_ms - days * DAY_MS, int(champion.lineage["data_to_ms"]) + 1)
+    if start_ms >= stop_ms:
+        raise DataError(
+            f"the champion has seen every day up to {to_iso(stop_ms)[:10]}, where the other's data end."
+        )
     (stand_in,) = train_from_store(
         store,
         plant,
@@ -130,20 +145,22 @@ def _rows(
     return job.backfill(start_ms, stop_ms, assets=assets)
 
 
-def _log(
+def log_decision(
     store: Store,
-    bundle: Bundle,
+    kind: str,
+    model_id: str,
     *,
     promoted: bool,
     why: str,
     now_ms: int,
-    comparison: Comparison | None,
+    who: str = "vigie",
+    comparison: Comparison | None = None,
 ) -> None:
     """Write the decision to the audit trail, at one machine of the kind (events belong to machines)."""
     asset = next((e.asset for e in store.assets()), None)
     if asset is None:
         return
-    detail = {"kind": bundle.kind, "model_id": bundle.model_id, "promoted": promoted, "why": why}
+    detail = {"kind": kind, "model_id": model_id, "promoted": promoted, "why": why}
     if comparison is not None:
         detail["comparison"] = comparison.to_dict()
     store.write_events(
@@ -152,9 +169,9 @@ def _log(
                 asset,
                 now_ms,
                 "model",
-                key=bundle.model_id,
+                key=model_id,
                 note=why[:200],
-                who="vigie",
+                who=who,
                 detail=detail,
             )
         ]

@@ -8,6 +8,7 @@ enough to act (`lead`); an alarm that no failure follows within the horizon was 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,6 +83,10 @@ def backtest(
     from none. Raises DataError when no period has enough failures before it, or `horizon_h` is past what
     the models of that time would have said.
     """
+    if not (math.isfinite(horizon_h) and horizon_h > 0):
+        raise DataError(f"--horizon {horizon_h:g} is no time ahead.", fix="Give hours above 0.")
+    if not (math.isfinite(lead_h) and lead_h >= 0):
+        raise DataError(f"--lead {lead_h:g} is no time ahead.", fix="Give hours, 0 or more.")
     first, last = int(table.ts_ms.min()), int(table.ts_ms.max()) + 1
     cuts = np.linspace(first + first_share * (last - first), last, periods + 1).astype(np.int64)
     _check_horizon(horizon_h, table, events, settings, cuts[:-1].tolist())
@@ -163,8 +168,9 @@ def alarms(
 ) -> dict[str, float | int | None]:
     """Count failures foreseen in time, false alarms, and the median lead.
 
-    An alarm is a spell of days above the threshold of one machine; it is false when the machine was
-    seen to survive the horizon after the spell's first day.
+    An alarm is a spell of days above the threshold in one life of a machine; one that goes on is another
+    alarm after every horizon, or alarming always would be almost free. It is false when the machine was
+    seen to survive the horizon after its first day.
     """
     failures: dict[tuple[str, int], float] = {}
     raised = false = 0
@@ -172,7 +178,7 @@ def alarms(
     for s in sorted(said, key=lambda s: (s.asset, s.ts_ms)):
         by_asset.setdefault(s.asset, []).append(s)
     for asset, days in by_asset.items():
-        above_before = False
+        life_ends_ms, until_ms = -1, -1  # of the alarm that is on
         for s in days:
             ends_ms = s.ts_ms + round(s.ttf_h * HOUR_MS)
             if s.observed:
@@ -181,10 +187,12 @@ def alarms(
             if above and s.observed and s.ttf_h <= horizon_h:
                 key = (asset, ends_ms)
                 failures[key] = max(failures[key], s.ttf_h)
-            if above and not above_before:
+            if not above:
+                until_ms = -1
+            elif s.ts_ms >= until_ms or ends_ms != life_ends_ms:
                 raised += 1
                 false += s.ttf_h > horizon_h
-            above_before = above
+                life_ends_ms, until_ms = ends_ms, s.ts_ms + round(horizon_h * HOUR_MS)
     leads = [lead for lead in failures.values() if lead >= lead_h]
     months = len(said) / 30.0
     return {

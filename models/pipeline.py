@@ -95,11 +95,12 @@ def train_from_store(
     )
     present = sorted({str(kind) for kind in history.table.kinds})
     wanted = list(kinds) if kinds else present
-    bundles = []
-    for number, kind in enumerate(wanted):
+    for kind in wanted:
         if kind not in present:
             known = ", ".join(present)
             raise DataError(f"there are no readings of kind {kind!r} (there are: {known}).")
+    bundles = []
+    for number, kind in enumerate(wanted):
         base = 0.5 + 0.5 * number / len(wanted)
         bundles.append(
             train_kind(

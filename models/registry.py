@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,31 +136,56 @@ class Registry:
     def promote(self, kind: str, model_id: str, at_ms: int, who: str = "", why: str = "") -> None:
         """Make a model the champion, in one step. Raises ModelError when it cannot be read."""
         self.load(kind, model_id)
-        history = self.history(kind)
-        if history and history[-1]["model_id"] == model_id:
-            return
-        self._write(
-            kind, [*history, {"model_id": model_id, "at_ms": at_ms, "who": who, "why": why}]
-        )
+        with self._alone(kind):
+            history = self.history(kind)
+            if history and history[-1]["model_id"] == model_id:
+                return
+            self._write(
+                kind, [*history, {"model_id": model_id, "at_ms": at_ms, "who": who, "why": why}]
+            )
 
     def rollback(self, kind: str) -> str:
         """Go back to the champion before; returns its id. Raises ModelError when there is none."""
-        history = self.history(kind)
-        if len(history) < 2:
-            raise ModelError(
-                f"there is no earlier champion of {kind} to go back to.",
-                fix="Promote one by its id.",
-            )
-        self.load(kind, str(history[-2]["model_id"]))
-        self._write(kind, history[:-1])
-        return str(history[-2]["model_id"])
+        with self._alone(kind):
+            history = self.history(kind)
+            if len(history) < 2:
+                raise ModelError(
+                    f"there is no earlier champion of {kind} to go back to.",
+                    fix="Promote one by its id.",
+                )
+            before = str(history[-2]["model_id"])
+            self.load(kind, before)
+            self._write(kind, history[:-1])
+        return before
 
     def _write(self, kind: str, promotions: History) -> None:
         file = self.path(kind, _CHAMPION)
-        file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{_CHAMPION}.{os.getpid()}")
-        with part.open("w", encoding="utf-8") as out:
-            json.dump({"promotions": promotions}, out, indent=1)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
+        try:
+            with part.open("w", encoding="utf-8") as out:
+                json.dump({"promotions": promotions}, out, indent=1)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(file)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ModelError(
+                f"{file} cannot be written ({error}).", fix="Check space and permissions."
+            ) from error
+
+    @contextmanager
+    def _alone(self, kind: str) -> Iterator[None]:
+        """Keep other processes from promoting meanwhile: of two at once one step would be lost."""
+        folder = self.path(kind, _CHAMPION).parent
+        if not folder.is_dir():  # no model of this kind yet: nothing to lose
+            yield
+            return
+        try:
+            lock = (folder / ".lock").open("a")
+        except OSError as error:
+            raise ModelError(
+                f"{folder} cannot be written ({error}).", fix="Check space and permissions."
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

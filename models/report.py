@@ -47,6 +47,7 @@ what they find (failed, degraded, sound): it is worth more than anything else he
 <h2>On machines it never saw</h2>
 <table>{% for name, value in metrics.items() %}<tr><td>{{ name | replace("_", " ") }}</td>
 <td class="n">{{ value if value is not none else "–" }}</td></tr>{% endfor %}</table>
+{% if lacking %}<p class="note">{{ lacking }}</p>{% endif %}
 {% for title, text, picture in pictures %}<h2>{{ title }}</h2><p>{{ text }}</p>
 <img alt="{{ title }}" src="data:image/png;base64,{{ picture }}">{% endfor %}
 {% if slices %}<h2>Slices of the backtest</h2>
@@ -64,9 +65,14 @@ code {{ lineage.code_version }}.</small></p>
 
 
 def write_report(
-    out: Path, bundle: Bundle, table: FeatureTable, plant: Plant, past: Backtest | None
+    out: Path,
+    bundle: Bundle,
+    table: FeatureTable,
+    plant: Plant,
+    past: Backtest | None,
+    lacking: str = "",
 ) -> None:
-    """Write the report; `table` holds the kind's rows, `past` a backtest (None when there is none)."""
+    """Write the report; `table` holds the kind's rows, `past` a backtest; None: `lacking` says why."""
     lineage = dict(bundle.lineage)
     pictures = []
     if bundle.hazard is not None:
@@ -93,6 +99,7 @@ def write_report(
         left_out=lineage.get("findings", {}).get("unknown_repairs", {}).get("left_out", 0),
         metrics=lineage.get("metrics", {}),
         pictures=pictures,
+        lacking=lacking,
         slices=slices,
     )
     out.write_text(text, encoding="utf-8")

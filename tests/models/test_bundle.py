@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +153,6 @@ def test_a_model_never_changes(saved: Path, bundle: Bundle) -> None:
 
 
 def test_registry_promotes_and_rolls_back(bundle: Bundle, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     registry = Registry(tmp_path / "models")
     assert registry.champion("pump") is None
     second = replace(bundle, model_id="pump-second", trained_ms=bundle.trained_ms + 1)
@@ -172,6 +173,37 @@ def test_registry_promotes_and_rolls_back(bundle: Bundle, tmp_path: Path) -> Non
     assert registry.find("pump-sec") == ("pump", "pump-second")
     with pytest.raises(ModelError, match="fits 2 models"):
         registry.find("pump")
+
+
+def test_no_promotion_is_lost_among_several_at_once(bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    models = [replace(bundle, model_id=f"pump-{i}") for i in range(8)]
+    for model in models:
+        registry.add(model)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda m: registry.promote("pump", m.model_id, 1), models))
+    assert {step["model_id"] for step in registry.history("pump")} == {m.model_id for m in models}
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path)
+    registry.add(bundle)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ModelError, match="No space left"):
+        registry.promote("pump", bundle.model_id, 1)
+    with pytest.raises(ModelError, match="No space left"):
+        registry.add(replace(bundle, model_id="pump-2"))
+    names = {path.name for path in (tmp_path / "pump").iterdir()}
+    assert names == {bundle.model_id, ".lock"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="cannot be written"):
+        save(bundle, tmp_path / "file" / "pump-3")
 
 
 def test_registry_refuses_paths_and_damage(bundle: Bundle, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from simulator.plant import simulate
 from simulator.presets import demo_plant_toml
 from store.sqlite import SqliteStore
 from vigie.cli import main
+from vigie.people import login
 
 SETTINGS = """
 data_dir = "{data}"
@@ -82,10 +83,46 @@ def test_train_list_show_promote_rollback(vigie, plant_dir: Path) -> None:  # ty
     assert abs(sum(shown["signals"].values()) - 1) < 1e-9
     assert earlier["model_id"] in vigie("models", "promote", earlier["model_id"])
     assert first["model_id"] in vigie("models", "rollback", "pump")
-    assert "★" in vigie("models", "list")
+    listed = vigie("models", "list")
+    assert "★" in listed
+    assert first["model_id"] in listed  # whole: other commands ask for it
+    store = SqliteStore(plant_dir / "data", SystemClock())
+    decisions = [e for e in store.read_events(0, 1 << 60, kinds=("model",)) if e.who == login()]
+    store.close()
+    assert [e.note for e in decisions] == ["promoted by hand", "rolled back to by hand"]
     (watched,) = [json.loads(line) for line in vigie("models", "watch", "--json").splitlines()]
     assert watched["model_id"] == first["model_id"]
     assert watched["new_failures"] == 0
+
+
+def test_an_unknown_kind_is_said_before_anything_is_trained(
+    vigie,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],  # type: ignore[no-untyped-def] # the fixture above
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("trained all the same")
+
+    monkeypatch.setattr("models.pipeline.train_kind", never)
+    with pytest.raises(SystemExit) as ended:
+        vigie("train", "-k", "pump", "-k", "typo")
+    assert ended.value.code == 3
+    assert "'typo'" in capsys.readouterr().err
+
+
+def test_machines_without_a_model_keep_nobody_else_from_being_scored(
+    vigie,
+    plant_dir: Path,  # type: ignore[no-untyped-def] # the fixture above
+) -> None:
+    toml = (plant_dir / "plant.toml").read_text(encoding="utf-8")
+    other = toml.replace("[kinds.pump", "[kinds.fan").replace('kind = "pump"', 'kind = "fan"', 1)
+    pumps = toml[toml.index("[kinds.pump") : toml.index("[[assets]]")]
+    (plant_dir / "two.toml").write_text(other + "\n" + pumps, encoding="utf-8")
+    lines = vigie("--plant", "two.toml", "score", "--json").splitlines()
+    said = [json.loads(line)["status"] for line in lines]
+    assert len(said) == 8
+    assert said.count("insufficient_data") >= 1
+    assert said.count("ok") >= 1
 
 
 def test_evaluate_and_report(vigie, plant_dir: Path) -> None:  # type: ignore[no-untyped-def] # the fixture above

@@ -300,6 +300,17 @@ def test_only_a_clearly_better_challenger_takes_over(
     assert "not clearly better" in same.reason()
 
 
+def test_alarming_always_is_not_free() -> None:
+    """Sixty days above the threshold, then a failure: an alarm a week, all but the last ones false."""
+    days = [said(24.0 * d, 0.9, 24.0 * (60 - d), True) for d in range(60)]
+    found = alarms(days, 168.0, 0.5, 8.0)
+    assert found["alarms"] == 9  # days 0, 7, ... 56
+    assert found["false_alarms"] == 8  # on day 56 the failure is 4 days ahead
+    assert found["foreseen"] == 1
+    next_life = [said(24.0 * d, 0.9, 24.0 * (66 - d), True) for d in range(60, 66)]
+    assert alarms([*days, *next_life], 168.0, 0.5, 8.0)["alarms"] == 10
+
+
 def said(hour: float, p: float, ttf: float, observed: bool = True) -> Said:
     return Said("s/l/p", round(hour * HOUR_MS), p, 1, 2, 3, ttf, observed)
 

@@ -9,6 +9,7 @@ import typer
 
 from plant.times import to_iso
 from vigie.context import Context, get_context
+from vigie.people import login
 
 if TYPE_CHECKING:
     from features.regime import RegimeModel
@@ -56,9 +57,10 @@ def list_models(
         _json_lines(rows)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "model", "trained", "failures", "skill", "C", "coverage", title="Models")
+    whole = Column("model", no_wrap=True)  # every other command asks for it
+    table = Table("", whole, "trained", "failures", "skill", "C", "coverage", title="Models")
     for row in rows:
         m = row["metrics"]
         table.add_row(
@@ -175,7 +177,7 @@ def compare(
         )
     console = Console()
     console.print(table)
-    console.print(result.reason())
+    console.print(result.reason(), markup=False)
 
 
 @app.command()
@@ -189,7 +191,8 @@ def promote(
     context = get_context(ctx)
     registry = _registry(context)
     kind, full = registry.find(model_id)
-    registry.promote(kind, full, context.clock.now_ms(), who="operator", why="by hand")
+    registry.promote(kind, full, context.clock.now_ms(), who=login(), why="by hand")
+    _log_by_hand(context, kind, full, "promoted by hand")
     typer.echo(f"{full} is now the champion of {kind}.")
 
 
@@ -201,7 +204,29 @@ def rollback(
 
     Example: `vigie models rollback pump`
     """
-    typer.echo(f"{_registry(get_context(ctx)).rollback(kind)} is the champion of {kind} again.")
+    context = get_context(ctx)
+    full = _registry(context).rollback(kind)
+    _log_by_hand(context, kind, full, "rolled back to by hand")
+    typer.echo(f"{full} is the champion of {kind} again.")
+
+
+def _log_by_hand(context: Context, kind: str, model_id: str, why: str) -> None:
+    """Write a person's decision to the audit trail."""
+    from models.challenge import log_decision
+
+    store = context.open_store()
+    try:
+        log_decision(
+            store,
+            kind,
+            model_id,
+            promoted=True,
+            why=why,
+            now_ms=context.clock.now_ms(),
+            who=login(),
+        )
+    finally:
+        store.close()
 
 
 @app.command()
@@ -214,7 +239,7 @@ def watch(
     """Look for drift since training, count what is new, and say whether to train again.
 
     The finding is written to the event log. A scheduled job may train on it:
-    `vigie models watch --json | jq -e .due && vigie train`
+    `vigie models watch --json | jq -es 'any(.due)' && vigie train`
 
     Example: `vigie models watch --kind pump`
     """
@@ -277,7 +302,7 @@ def report(
     from rich.console import Console
 
     from models.evaluate import backtest
-    from models.pipeline import read_history
+    from models.pipeline import late_rows, read_history
     from models.report import write_report
     from plant.errors import DataError
 
@@ -298,14 +323,23 @@ def report(
             )
             table = history.of_kind(bundle.kind)
         with stderr.status("replaying the past"):
+            past, lacking = None, ""
             try:
-                past = backtest(table, history.events, context.plant, context.settings.model)
-            except DataError:
-                past = None
-        write_report(out, bundle, table, context.plant, past)
+                past = backtest(
+                    table,
+                    history.events,
+                    context.plant,
+                    context.settings.model,
+                    late=lambda cut_ms: late_rows(
+                        history, store, context.plant, context.settings.model, bundle.kind, cut_ms
+                    ),
+                )
+            except DataError as error:
+                lacking = f"No calibration, lead time, cost or slices: {error}"
+        write_report(out, bundle, table, context.plant, past, lacking)
     finally:
         store.close()
-    typer.echo(f"{out} written.")
+    typer.echo(f"{out} written. {lacking}".strip())
 
 
 def registry_regimes(bundle: Bundle) -> dict[str, RegimeModel]:

@@ -29,7 +29,7 @@ def command(
     from plant.errors import DataError, ModelError
     from plant.risk import risk_to_dict
     from plant.times import parse_moment
-    from serve.assess import to_risk
+    from serve.assess import to_risk, without_assessment
     from serve.scorer import Scorer
     from vigie.runtime import registry
 
@@ -59,12 +59,28 @@ def command(
         scorer.refresh()
         job.use_regimes(scorer.regimes())
         found = scorer.score(job.tick(now_ms))
+        if found and all(scored.assessment is None for scored in found.values()):
+            asset, scored = min(found.items())
+            raise ModelError(f"{asset}: {scored.note}")
         risks = []
         for asset, scored in sorted(found.items()):
             if kind and context.plant.kind_of(asset) != kind:
                 continue
             if scored.assessment is None:
-                raise ModelError(f"{asset}: {scored.note}")
+                risks.append(
+                    without_assessment(
+                        asset,
+                        now_ms,
+                        "insufficient_data",
+                        context.plant,
+                        settings.serve,
+                        last_ms=seen[asset].last_ms,
+                        note=scored.note,
+                        simulated=seen[asset].simulated,
+                        run_id=seen[asset].run_id,
+                    )
+                )
+                continue
             risks.append(
                 to_risk(
                     scored.assessment,
