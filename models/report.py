@@ -195,7 +195,8 @@ def _curves(bundle: Bundle, table: FeatureTable) -> tuple[str, str, str]:
     if p.curves is not None:
         order = np.argsort(p.curves.survival[:, -1])[:12]
         for i in order:
-            name = AssetPath.parse(str(rows.assets[i])).asset
+            asset = AssetPath.parse(str(rows.assets[i]))
+            name = f"{asset.line}/{asset.asset}"
             ax.plot(p.curves.edges_h, p.curves.survival[i], label=name, lw=1.3)
         ax.legend(frameon=False, fontsize=7, ncols=2)
     ax.set(xlabel="hours from now", ylabel="probability still to run", ylim=(0, 1.02))

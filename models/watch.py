@@ -27,9 +27,17 @@ class Watch:
     days_since_training: float
     due: str | None
 
+    @property
+    def finding(self) -> str:
+        """Say what follows; that nothing could be compared is no all-clear."""
+        nothing = "no reason to train again"
+        return self.due or (
+            nothing if self.drifts else "too few readings of the newest days to compare"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able figures."""
-        return asdict(self)
+        return asdict(self) | {"finding": self.finding}
 
 
 def watch(
@@ -64,7 +72,6 @@ def log_watch(store: Store, found: Watch, now_ms: int) -> None:
     if asset is None:
         return
     drifted = [d.what for d in found.drifts if d.drifted]
-    note = found.due or "nothing to do"
     detail = {
         "kind": found.kind,
         "model_id": found.model_id,
@@ -79,7 +86,7 @@ def log_watch(store: Store, found: Watch, now_ms: int) -> None:
                 now_ms,
                 "drift",
                 key=f"{found.kind}:{now_ms}",
-                note=note,
+                note=found.finding,
                 who="vigie",
                 detail=detail,
             )

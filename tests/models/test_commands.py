@@ -93,6 +93,9 @@ def test_train_list_show_promote_rollback(vigie, plant_dir: Path) -> None:  # ty
     (watched,) = [json.loads(line) for line in vigie("models", "watch", "--json").splitlines()]
     assert watched["model_id"] == first["model_id"]
     assert watched["new_failures"] == 0
+    # The history ended long before now: that is no all-clear.
+    assert watched["drifts"] == []
+    assert watched["finding"].startswith("too few readings")
 
 
 def test_an_unknown_kind_is_said_before_anything_is_trained(

@@ -277,7 +277,7 @@ def watch(
         return
     console = Console()
     for w in found:
-        console.print(f"[bold]{w.kind}[/bold] {w.model_id}: {w.due or 'no reason to train again'}")
+        console.print(f"[bold]{w.kind}[/bold] {w.model_id}: {w.finding}")
         for d in w.drifts[:8]:
             mark = "drifted" if d.drifted else "same"
             console.print(f"  {d.what:>28}  distance {d.distance:.2f}  p {d.p_value:.3f}  {mark}")
