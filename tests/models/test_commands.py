@@ -169,6 +169,9 @@ def test_mistakes_are_one_sentence(
         (("models", "show", "nothing"), "is not known", 6),
         (("evaluate", "--horizon", "9000"), "[model] horizon_h", 3),
         (("models", "rollback", "fan"), "no earlier champion", 6),
+        (("models", "list", "--kind", "typo"), "there are: pump", 3),
+        (("models", "watch", "--kind", "typo"), "there are: pump", 3),
+        (("score", "--kind", "typo"), "there are: pump", 3),
     ):
         with pytest.raises(SystemExit) as stop:
             vigie(*arguments)

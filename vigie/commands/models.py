@@ -29,6 +29,15 @@ def _registry(context: Context) -> Registry:
     return Registry(context.data_dir / "models")
 
 
+def _check_kind(registry: Registry, kind: str | None) -> None:
+    """Refuse a kind that has no model, where others have: it is mistyped."""
+    from plant.errors import DataError
+
+    kinds = registry.kinds()
+    if kind is not None and kinds and kind not in kinds:
+        raise DataError(f"there is no model of kind {kind!r} (there are: {', '.join(kinds)}).")
+
+
 @app.command("list")
 def list_models(
     ctx: typer.Context,
@@ -39,7 +48,9 @@ def list_models(
 
     Example: `vigie models list --kind pump`
     """
-    entries = _registry(get_context(ctx)).list(kind)
+    registry = _registry(get_context(ctx))
+    _check_kind(registry, kind)
+    entries = registry.list(kind)
     rows = [
         {
             "kind": e.kind,
@@ -251,6 +262,7 @@ def watch(
 
     context = get_context(ctx)
     registry = _registry(context)
+    _check_kind(registry, kind)
     now_ms = context.clock.now_ms()
     store = context.open_store()
     found = []

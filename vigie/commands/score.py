@@ -59,6 +59,11 @@ def command(
         scorer.refresh()
         job.use_regimes(scorer.regimes())
         found = scorer.score(job.tick(now_ms))
+        kinds = sorted({context.plant.kind_of(asset) for asset in found})
+        if kind and found and kind not in kinds:
+            raise DataError(
+                f"there are no readings of kind {kind!r} (there are: {', '.join(kinds)})."
+            )
         if found and all(scored.assessment is None for scored in found.values()):
             asset, scored = min(found.items())
             raise ModelError(f"{asset}: {scored.note}")
