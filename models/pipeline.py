@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,11 @@ def train_from_store(
     as_of_ms: int | None = None,
     state_file: Path | None = None,
     tell: Tell | None = None,
-) -> list[Bundle]:
-    """Train every kind in the store (or the named ones); nothing at or after `as_of_ms` is used."""
+) -> Iterator[Bundle]:
+    """Train every kind in the store (or the named ones); nothing at or after `as_of_ms` is used.
+
+    A kind that cannot be trained costs no other that came before it. Raises DataError.
+    """
     say = tell or _silent
     stop_ms = min(now_ms, as_of_ms) if as_of_ms is not None else now_ms
     history = read_history(
@@ -99,22 +102,18 @@ def train_from_store(
         if kind not in present:
             known = ", ".join(present)
             raise DataError(f"there are no readings of kind {kind!r} (there are: {known}).")
-    bundles = []
     for number, kind in enumerate(wanted):
         base = 0.5 + 0.5 * number / len(wanted)
-        bundles.append(
-            train_kind(
-                history,
-                store,
-                plant,
-                settings,
-                kind,
-                now_ms=now_ms,
-                stop_ms=stop_ms,
-                tell=lambda s, x, k=kind, b=base: say(f"{k}: {s}", b + 0.5 * x / len(wanted)),  # type: ignore[misc] # loop values bound as defaults
-            )
+        yield train_kind(
+            history,
+            store,
+            plant,
+            settings,
+            kind,
+            now_ms=now_ms,
+            stop_ms=stop_ms,
+            tell=lambda s, x, k=kind, b=base: say(f"{k}: {s}", b + 0.5 * x / len(wanted)),  # type: ignore[misc] # loop values bound as defaults
         )
-    return bundles
 
 
 def train_kind(

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from features.settings import FeatureSettings
+from models import pipeline
 from models.pipeline import late_rows, read_history
 from models.settings import ModelSettings
 from plant.clock import SystemClock
 from plant.config import parse_plant
+from plant.errors import DataError
 from plant.times import DAY_MS
 from simulator.plant import simulate
 from simulator.presets import demo_plant_toml
@@ -111,6 +113,28 @@ def test_an_unknown_kind_is_said_before_anything_is_trained(
         vigie("train", "-k", "pump", "-k", "typo")
     assert ended.value.code == 3
     assert "'typo'" in capsys.readouterr().err
+
+
+def test_a_kind_that_cannot_be_trained_costs_no_other(
+    vigie,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],  # type: ignore[no-untyped-def] # the fixture above
+) -> None:
+    whole, calls = pipeline.train_kind, []
+
+    def second_fails(*arguments: object, **names: object) -> object:
+        calls.append(1)
+        if len(calls) > 1:
+            raise DataError("there is nothing to learn from.")
+        return whole(*arguments, **names)  # type: ignore[arg-type] # passed on as they come
+
+    monkeypatch.setattr(pipeline, "train_kind", second_fails)
+    with pytest.raises(SystemExit) as ended:
+        vigie("train", "-k", "pump", "-k", "pump", "--no-promote", "--json")
+    assert ended.value.code == 3
+    told = capsys.readouterr()
+    assert "nothing to learn from" in told.err
+    assert json.loads(told.out)["model_id"] in vigie("models", "list", "--json")
 
 
 def test_machines_without_a_model_keep_nobody_else_from_being_scored(

@@ -50,10 +50,11 @@ def command(
     registry = Registry(context.data_dir / "models")
     settings = context.settings
     store = context.open_store()
+    rows: list[dict[str, Any]] = []
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("training", total=1.0)
-            bundles = train_from_store(
+            for bundle in train_from_store(
                 store,
                 context.plant,
                 settings.features,
@@ -63,25 +64,24 @@ def command(
                 as_of_ms=as_of_ms,
                 state_file=context.data_dir / "features" / "train.json",
                 tell=lambda what, share: progress.update(task, description=what, completed=share),
-            )
-        rows = []
-        for bundle in bundles:
-            registry.add(bundle)
-            outcome = "not promoted (--no-promote)"
-            if promote:
-                outcome = enthrone(
-                    registry,
-                    bundle,
-                    store,
-                    context.plant,
-                    settings.features,
-                    settings.model,
-                    now_ms,
-                )
-            rows.append(summary(bundle) | {"outcome": outcome})
+            ):
+                registry.add(bundle)
+                outcome = "not promoted (--no-promote)"
+                if promote:
+                    progress.update(task, description=f"{bundle.kind}: against the champion")
+                    outcome = enthrone(
+                        registry,
+                        bundle,
+                        store,
+                        context.plant,
+                        settings.features,
+                        settings.model,
+                        now_ms,
+                    )
+                rows.append(summary(bundle) | {"outcome": outcome})
     finally:
         store.close()
-    _show(rows, as_json=as_json)
+        _show(rows, as_json=as_json)
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
