@@ -141,6 +141,12 @@ class SurvivalCurves:
         return SurvivalCurves(edges, np.clip(survival, _TINY, 1.0))
 
 
+def log_odds(p: FloatArray, least: float) -> FloatArray:
+    """Return the log-odds of probabilities, taken for at least `least` and at most 1 - `least`."""
+    p = np.clip(p, least, 1 - least)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float64)
+
+
 def from_hazards(edges_h: FloatArray, hazards: FloatArray) -> SurvivalCurves:
     """Build curves from the conditional failure probability of each bin, float64[n, K]."""
     ones = np.ones((len(hazards), 1))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.bins import FloatArray
 from models.calibrate import survival_at
 from models.crossfit import CrossFit, Progress, at_once
-from models.curve import SurvivalCurves
+from models.curve import SurvivalCurves, log_odds
 from models.forest import Forest, parse_forest
 from models.hazard import Landmarks, parameters, train_booster
 from models.settings import ModelSettings
@@ -60,13 +60,8 @@ class HorizonBoosters:
 def _blend(
     curves: SurvivalCurves, hours: tuple[float, ...], scores: FloatArray, shares: FloatArray
 ) -> SurvivalCurves:
-    z = (1 - shares) * _log_odds(curves.p_fail(hours)) + shares * scores
+    z = (1 - shares) * log_odds(curves.p_fail(hours), _LEAST) + shares * scores
     return curves.through(hours, 1.0 / (1.0 + np.exp(-z)))
-
-
-def _log_odds(p: FloatArray) -> FloatArray:
-    p = np.clip(p, _LEAST, 1 - _LEAST)
-    return np.log(p) - np.log1p(-p)
 
 
 def fit_horizons(
@@ -106,7 +101,7 @@ def fit_horizons(
         for k in range(rounds - 1):
             inside = oof.fold == k
             scores[inside] = parse_forest(own[k], by_bin=False).predict(X[inside])
-        base = _log_odds(curves.p_fail(h)[:, 0])
+        base = log_odds(curves.p_fail(h)[:, 0], _LEAST)
         share = _share(base[row], scores[row], failed[h], marks.weight, life)
         if share > 0:
             kept.append((h, own[-1], share, scores))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from models.bins import FloatArray
 from models.calibrate import survival_at
-from models.curve import SurvivalCurves
+from models.curve import SurvivalCurves, log_odds
 from models.hazard import Landmarks
 from models.heads import blend_to_mean
 
@@ -136,8 +136,7 @@ class _Losses:
 
 def _sloped(curves: SurvivalCurves, slope: FloatArray, cap_h: float) -> SurvivalCurves:
     """Return curves of the same restricted mean, their log-odds times a slope float64[n] before."""
-    p = np.clip(1.0 - curves.survival[:, 1:], _LEAST, 1 - _LEAST)
-    z = slope[:, None] * (np.log(p) - np.log1p(-p))
+    z = slope[:, None] * log_odds(1.0 - curves.survival[:, 1:], _LEAST)
     ones = np.ones((len(curves), 1))
     narrow = SurvivalCurves(curves.edges_h, np.column_stack([ones, 1.0 / (1.0 + np.exp(z))]))
     return blend_to_mean(narrow, curves.restricted_mean_h(cap_h), cap_h, 1.0)
