@@ -71,32 +71,31 @@ def command(
         for asset, scored in sorted(found.items()):
             if kind and context.plant.kind_of(asset) != kind:
                 continue
+            sight = seen[asset]
+            simulated, run_id = sight.simulated, sight.run_id
             if scored.assessment is None:
-                risks.append(
-                    without_assessment(
-                        asset,
-                        now_ms,
-                        "insufficient_data",
-                        context.plant,
-                        settings.serve,
-                        last_ms=seen[asset].last_ms,
-                        note=scored.note,
-                        simulated=seen[asset].simulated,
-                        run_id=seen[asset].run_id,
-                    )
+                risk = without_assessment(
+                    asset,
+                    now_ms,
+                    "insufficient_data",
+                    context.plant,
+                    settings.serve,
+                    last_ms=sight.last_ms,
+                    note=scored.note,
+                    simulated=simulated,
+                    run_id=run_id,
                 )
-                continue
-            risks.append(
-                to_risk(
+            else:
+                risk = to_risk(
                     scored.assessment,
                     context.plant,
                     settings.serve,
                     previous=None,
                     faults=scored.faults,
-                    simulated=seen[asset].simulated,
-                    run_id=seen[asset].run_id,
+                    simulated=simulated,
+                    run_id=run_id,
                 )
-            )
+            risks.append(risk)
     finally:
         store.close()
     if as_json:
